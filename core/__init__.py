@@ -1,0 +1,1 @@
+"""Calls, media, turn-taking and dialogue: the process that answers the phone."""

@@ -1,0 +1,1 @@
+"""The AI services, each a process of its own, and what any process needs."""

@@ -1,0 +1,1 @@
+"""Generates the gRPC stubs."""
