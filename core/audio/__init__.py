@@ -1,0 +1,1 @@
+"""Audio as arithmetic: codecs, resampling, levels, concealment."""

@@ -1,0 +1,1 @@
+"""Tests of core, laid out as core is."""
