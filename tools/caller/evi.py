@@ -10,7 +10,7 @@ from typing import Any
 
 EVENT_NAME = "E_UA_SESSION"
 WORKERS = 4
-"""SIP workers: each sends from a socket of its own, so that events come from several ports, in no common order."""
+"""SIP workers: each sends from a socket of its own, so events come from several ports, in no common order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,8 @@ class EventInterface:
         """Sends any bytes to an event socket."""
         if delay_s > 0:
             loop = asyncio.get_running_loop()
-            handle = loop.call_later(
-                delay_s, lambda: (self._delayed.discard(handle), self._send(payload, address))
-            )
-            self._delayed.add(handle)
+            self._delayed = {each for each in self._delayed if each.when() > loop.time()}
+            self._delayed.add(loop.call_later(delay_s, self._send, payload, address))
         else:
             self._send(payload, address)
 
