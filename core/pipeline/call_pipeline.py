@@ -1,0 +1,109 @@
+"""Builds and runs the pipeline of one call."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADParams
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.audio.vad_processor import VADProcessor
+from pipecat.turns.user_start import VADUserTurnStartStrategy
+from pipecat.turns.user_turn_processor import UserTurnProcessor
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
+
+from core.dialogue.dialogue import Dialogue
+from core.leg import CallLeg, EndReason, LegEnded
+from core.observability.call_record import CallRecord
+from core.pipeline.leg_input import LegInput
+from core.pipeline.leg_output import LegOutput
+from core.pipeline.phrase_book import PhraseBook
+from core.pipeline.recognition import Recognition
+from core.pipeline.reply_audio import ReplyMaker
+from core.pipeline.responder import Responder
+from core.pipeline.settings import AudioSettings
+from core.pipeline.turns import VAD_STOP_S, EndOfTurn, SpokenWordsStart
+from core.providers.base import GenerationParameters, Providers
+
+# pipecat ends a turn that nothing else ended; ours always ends, so this only backs it up.
+TURN_WATCHDOG_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Conversations:
+    """What every call's pipeline is built from."""
+
+    providers: Providers
+    phrases: PhraseBook
+    audio: AudioSettings
+    parameters: GenerationParameters
+
+    async def run(self, leg: CallLeg, dialogue: Dialogue, record: CallRecord, phrases: list[str]) -> LegEnded:
+        """Talks on an answered leg until it ends; cancelling ends the conversation, not the leg."""
+        ended: list[LegEnded] = []
+
+        def on_ended(event: LegEnded) -> None:
+            ended.append(event)
+            finished.set()
+
+        runner = WorkerRunner(handle_sigint=False, handle_sigterm=False, check_dangling_tasks=False)
+        worker = self._worker(leg, dialogue, record, phrases, on_ended)
+        finished = asyncio.Event()
+        await runner.add_workers(worker)
+        running = asyncio.get_running_loop().create_task(runner.run(), name="pipeline")
+        waiting = asyncio.get_running_loop().create_task(finished.wait(), name="leg ended")
+        try:
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            await worker.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        return ended[0] if ended else LegEnded(EndReason.ERROR, "the pipeline ended before the leg")
+
+    def _worker(
+        self,
+        leg: CallLeg,
+        dialogue: Dialogue,
+        record: CallRecord,
+        phrases: list[str],
+        on_ended: Callable[[LegEnded], None],
+    ) -> PipelineWorker:
+        rate_hz = max(self.audio.sample_rate, leg.sample_rate_hz)
+        vad = SileroVADAnalyzer(
+            params=VADParams(
+                confidence=self.audio.vad_threshold,
+                start_secs=self.audio.barge_in_ms / 1000,
+                stop_secs=VAD_STOP_S,
+                min_volume=self.audio.vad_min_volume,
+            )
+        )
+        maker = ReplyMaker(
+            generator=self.providers.generator,
+            synthesizer=self.providers.synthesizer,
+            phrases=self.phrases,
+            parameters=self.parameters,
+            settings=dialogue.settings,
+            session_id=leg.info.call_id,
+            sample_rate_hz=leg.sample_rate_hz,
+        )
+        turns = UserTurnStrategies(start=[VADUserTurnStartStrategy(), SpokenWordsStart()], stop=[EndOfTurn(self.audio)])
+        return PipelineWorker(
+            Pipeline(
+                [
+                    LegInput(leg, rate_hz, on_ended),
+                    VADProcessor(vad_analyzer=vad, speech_activity_period=1.0),
+                    Recognition(self.providers.recognizer, rate_hz, phrases),
+                    UserTurnProcessor(user_turn_strategies=turns, user_turn_stop_timeout=TURN_WATCHDOG_S),
+                    Responder(leg, dialogue, maker, record),
+                    LegOutput(leg),
+                ]
+            ),
+            params=PipelineParams(audio_in_sample_rate=rate_hz, audio_out_sample_rate=leg.sample_rate_hz),
+            cancel_on_idle_timeout=False,
+            idle_timeout_secs=None,
+            enable_rtvi=False,
+            enable_turn_tracking=False,
+            check_dangling_tasks=False,
+        )

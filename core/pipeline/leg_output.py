@@ -1,0 +1,104 @@
+"""The tail of the pipeline: plays the agent's speech on the leg, and knows which words the caller heard."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from pipecat.frames.frames import Frame, InterruptionFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from core.dialogue.conversation import words_heard
+from core.errors import CallEnded
+from core.leg import CallLeg
+from core.pipeline.frames import SpeechEndFrame, SpeechFrame, SpeechOverFrame, SpeechStartedFrame
+
+log = logging.getLogger(__name__)
+
+# How often the end of playback is looked for: one packet.
+POLL_S = 0.02
+
+
+@dataclass(slots=True)
+class _Clause:
+    """A clause handed to the leg: where its audio lies on the leg's own count of milliseconds played."""
+
+    text: str
+    start_ms: float
+    end_ms: float
+
+
+class LegOutput(FrameProcessor):
+    """Hands speech to the leg at the leg's pace, and empties the leg when the caller interrupts."""
+
+    def __init__(self, leg: CallLeg) -> None:
+        super().__init__()
+        self._leg = leg
+        self._utterance_id: int | None = None
+        self._clauses: list[_Clause] = []
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            await self._interrupt()
+            await self.push_frame(frame, direction)
+        elif isinstance(frame, SpeechFrame):
+            await self._play(frame)
+        elif isinstance(frame, SpeechEndFrame):
+            await self._finish(frame)
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _play(self, frame: SpeechFrame) -> None:
+        position_ms = self._leg.played_ms + self._leg.queued_ms
+        length_ms = len(frame.audio) / 2 / frame.sample_rate * 1000
+        if frame.utterance_id != self._utterance_id:
+            self._utterance_id = frame.utterance_id
+            self._clauses = []
+            started_at_s = time.monotonic() + self._leg.queued_ms / 1000
+            await self.push_frame(
+                SpeechStartedFrame(utterance_id=frame.utterance_id, started_at_s=started_at_s),
+                FrameDirection.UPSTREAM,
+            )
+        if frame.text or not self._clauses:
+            self._clauses.append(_Clause(frame.text, position_ms, position_ms))
+        self._clauses[-1].end_ms = position_ms + length_ms
+        try:
+            await self._leg.play(frame.audio)
+        except CallEnded:
+            log.debug("speech after the end of the call")
+
+    async def _finish(self, frame: SpeechEndFrame) -> None:
+        """Waits until the last word has gone out, so that what follows is timed by what the caller hears."""
+        while (queued_ms := self._leg.queued_ms) > 0:
+            await asyncio.sleep(max(queued_ms / 1000, POLL_S))
+        await self._report(frame.utterance_id, interrupted=False)
+
+    async def _interrupt(self) -> None:
+        self._leg.clear_playback()
+        if self._utterance_id is not None:
+            await self._report(self._utterance_id, interrupted=True)
+
+    async def _report(self, utterance_id: int, *, interrupted: bool) -> None:
+        played_ms = self._leg.played_ms
+        spoken: list[str] = []
+        remainder: list[str] = []
+        for clause in self._clauses:
+            share = 1.0
+            if interrupted:
+                length_ms = max(clause.end_ms - clause.start_ms, 1.0)
+                share = min(max((played_ms - clause.start_ms) / length_ms, 0.0), 1.0)
+            heard = words_heard(clause.text, share)
+            spoken.append(heard)
+            remainder.append(clause.text[len(heard) :] if clause.text.startswith(heard) else "")
+        self._utterance_id = None
+        self._clauses = []
+        await self.push_frame(
+            SpeechOverFrame(
+                utterance_id=utterance_id,
+                spoken=" ".join(filter(None, spoken)),
+                remainder=" ".join(part.strip() for part in remainder if part.strip()),
+                interrupted=interrupted,
+            ),
+            FrameDirection.UPSTREAM,
+        )

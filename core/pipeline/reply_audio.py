@@ -1,0 +1,151 @@
+"""Turns a reply into audio, clause by clause, ahead of the moment at which it may be heard."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from core.dialogue.clauses import ClauseAggregator
+from core.dialogue.dialogue import Reply
+from core.dialogue.grounding import invented
+from core.dialogue.settings import DialogueSettings
+from core.errors import ProviderError
+from core.observability import metrics
+from core.pipeline.phrase_book import PhraseBook
+from core.providers.base import GenerationParameters, Generator, Synthesizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Audio of a reply; `text` is the clause it begins, "" where it goes on with one."""
+
+    pcm: bytes
+    text: str
+
+
+@dataclass(slots=True)
+class ReplyTimes:
+    """Monotonic times at which the first words and the first audio of a reply were there, 0 until then."""
+
+    answered_s: float = 0.0
+    synthesised_s: float = 0.0
+
+
+@dataclass(slots=True)
+class ReplyMaker:
+    """Makes the audio of replies for one call."""
+
+    generator: Generator
+    synthesizer: Synthesizer
+    phrases: PhraseBook
+    parameters: GenerationParameters
+    settings: DialogueSettings
+    session_id: str
+    sample_rate_hz: int
+
+    async def pieces(self, reply: Reply, times: ReplyTimes) -> AsyncIterator[Piece]:
+        """The reply's audio as it is made. A failed provider is apologised for; only cancellation is raised."""
+        try:
+            async for clause in self._clauses(reply):
+                times.answered_s = times.answered_s or time.monotonic()
+                async for piece in self.say(clause):
+                    times.synthesised_s = times.synthesised_s or time.monotonic()
+                    yield piece
+        except ProviderError as error:
+            stage = "tts" if times.answered_s else "llm"
+            metrics.PROVIDER_FAILURES.labels(stage).inc()
+            log.error("reply failed", extra={"stage": stage, "error": str(error)})
+            apology = self.fixed(self.settings.apology_message)
+            if apology is not None:
+                times.answered_s = times.answered_s or time.monotonic()
+                times.synthesised_s = times.synthesised_s or time.monotonic()
+                yield apology
+
+    async def say(self, text: str) -> AsyncIterator[Piece]:
+        """The audio of one text: from the phrase book where it is there, else from the synthesizer."""
+        rendered = self.fixed(text)
+        if rendered is not None:
+            yield rendered
+            return
+        begun = False
+        async for pcm in self.synthesizer.synthesize(text, self.sample_rate_hz):
+            yield Piece(pcm, "" if begun else text)
+            begun = True
+
+    def fixed(self, text: str) -> Piece | None:
+        """A text from the phrase book, or None where it has not been rendered."""
+        pcm = self.phrases.get(text, self.sample_rate_hz)
+        return None if pcm is None else Piece(pcm, text)
+
+    async def _clauses(self, reply: Reply) -> AsyncIterator[str]:
+        if reply.text is not None:
+            yield reply.text
+            return
+        said: list[str] = []
+        async for clause in self._model_clauses(reply):
+            facts = invented(clause, (*reply.given, *said)) if self.settings.grounded else set()
+            if facts or clause in said:
+                # What follows a wrong or repeated clause rests on it.
+                metrics.UNGROUNDED.inc(bool(facts))
+                log.info("clause held back", extra={"facts": len(facts), "repeated": clause in said})
+                break
+            said.append(clause)
+            yield clause
+        if not said:
+            yield self.settings.way_out_message
+
+    async def _model_clauses(self, reply: Reply) -> AsyncIterator[str]:
+        aggregator = ClauseAggregator()
+        async for text in self.generator.generate(reply.messages, self.parameters, self.session_id):
+            for clause in aggregator.feed(text):
+                yield clause
+        for clause in aggregator.flush():
+            yield clause
+
+
+class PreparedReply:
+    """A reply whose audio is being made while the caller may still go on speaking.
+
+    What has been made is kept until it is read; the length of a reply, which the model's `max_tokens` bounds,
+    bounds it. Needs a running loop.
+    """
+
+    def __init__(self, heard: str, reply: Reply, maker: ReplyMaker) -> None:
+        self.heard = heard
+        self.reply = reply
+        self.times = ReplyTimes()
+        self._pieces: list[Piece] = []
+        self._news = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._make(maker), name="reply")
+        self._task.add_done_callback(lambda _: self._news.set())
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """The audio made so far, then the rest as it is made."""
+        read = 0
+        while True:
+            self._news.clear()
+            while read < len(self._pieces):
+                yield self._pieces[read]
+                read += 1
+            if self._task.done():
+                return
+            await self._news.wait()
+
+    async def first_piece(self) -> None:
+        """Returns when there is something to play, or when there will be nothing."""
+        while not self._pieces and not self._task.done():
+            self._news.clear()
+            await self._news.wait()
+
+    async def cancel(self) -> None:
+        """Stops the work on it, on the providers' side too."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _make(self, maker: ReplyMaker) -> None:
+        async for piece in maker.pieces(self.reply, self.times):
+            self._pieces.append(piece)
+            self._news.set()

@@ -1,0 +1,1 @@
+"""The recognisers, language models and voices a configuration can name."""

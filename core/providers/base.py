@@ -1,0 +1,126 @@
+"""What the conversation asks of a recogniser, a language model and a voice.
+
+Every method raises only the `ProviderError` family of core.errors, `ValueError` for a request that no
+provider could serve, and `asyncio.CancelledError`; cancelling stops the work on the provider's side too.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Words recognised in one utterance so far.
+
+    Attributes:
+        is_final: the answer to `RecognitionStream.finalize`; the next transcript belongs to the next utterance.
+        is_stable: the caller paused after these words; unless more is said, the final will read the same.
+        utterance_id: of the `finalize` that a final answers.
+        processing_ms: time the engine's pass took.
+        rejected_reason: why a final is empty although something was heard, such as "silence" or "phantom".
+    """
+
+    text: str
+    is_final: bool = False
+    is_stable: bool = False
+    utterance_id: int = 0
+    processing_ms: float = 0.0
+    rejected_reason: str = ""
+
+
+class RecognitionStream(Protocol):
+    """One call's audio on its way to a recogniser."""
+
+    async def send(self, pcm: bytes) -> None:
+        """The next stretch of audio, 16-bit mono PCM at the stream's rate."""
+
+    async def finalize(self, utterance_id: int) -> None:
+        """The caller has finished: a final transcript with this id follows, perhaps an empty one."""
+
+    def transcripts(self) -> AsyncIterator[Transcript]:
+        """Interim, stable and final transcripts as they come; ends when the stream is closed."""
+
+    async def close(self) -> None:
+        """Ends the stream. Harmless when repeated. Never raises."""
+
+
+class Recognizer(Protocol):
+    """Speech to text."""
+
+    name: str
+
+    async def open(self, sample_rate_hz: int, phrases: Sequence[str] = ()) -> RecognitionStream:
+        """A stream for one call; `phrases` are words the business uses, for recognisers that can be biased."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation, as a language model is shown it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationParameters:
+    """How the model may answer. `stop`: it ends before any of these."""
+
+    max_tokens: int = 60
+    temperature: float = 0.2
+    top_p: float = 0.9
+    stop: tuple[str, ...] = ()
+
+
+class Generator(Protocol):
+    """A language model."""
+
+    name: str
+
+    def generate(
+        self, messages: Sequence[Message], parameters: GenerationParameters, session_id: str
+    ) -> AsyncIterator[str]:
+        """The answer, piece by piece. Requests of one session share the cache of their common prompt."""
+
+    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+        """Evaluates the beginning of a conversation ahead of its first question."""
+
+    async def end_session(self, session_id: str) -> None:
+        """The call is over. Never raises."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+class Synthesizer(Protocol):
+    """Text to speech."""
+
+    name: str
+
+    def synthesize(self, text: str, sample_rate_hz: int) -> AsyncIterator[bytes]:
+        """The spoken text as 16-bit mono PCM, in pieces as they are made."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """One provider for each stage of a conversation."""
+
+    recognizer: Recognizer
+    generator: Generator
+    synthesizer: Synthesizer
+
+    async def close(self) -> None:
+        for provider in (self.recognizer, self.generator, self.synthesizer):
+            await provider.close()

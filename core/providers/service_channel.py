@@ -1,0 +1,119 @@
+"""One channel to one gRPC service: keepalive, retries, and whether it is ready (grpc.health.v1)."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
+from core.providers.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+WATCH_RETRY_S = 1.0
+READINESS = "readiness"
+
+# gRPC status -> our errors, for all providers. What is not named is taken for a passing fault.
+_STATUS_TO_ERROR: dict[grpc.StatusCode, type[ProviderError]] = {
+    grpc.StatusCode.UNAVAILABLE: ProviderUnavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ProviderUnavailable,
+    grpc.StatusCode.ABORTED: ProviderUnavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: ProviderTimeout,
+    grpc.StatusCode.INVALID_ARGUMENT: ProviderRejected,
+    grpc.StatusCode.FAILED_PRECONDITION: ProviderUnavailable,
+    grpc.StatusCode.UNIMPLEMENTED: ProviderRejected,
+    grpc.StatusCode.NOT_FOUND: ProviderRejected,
+    grpc.StatusCode.OUT_OF_RANGE: ProviderRejected,
+    grpc.StatusCode.PERMISSION_DENIED: ProviderRejected,
+    grpc.StatusCode.UNAUTHENTICATED: ProviderRejected,
+}
+
+
+def provider_error(provider: str, error: grpc.aio.AioRpcError) -> ProviderError:
+    """Our error for a failed RPC."""
+    kind = _STATUS_TO_ERROR.get(error.code(), ProviderUnavailable)
+    return kind(provider, f"{error.code().name}: {error.details() or 'no details'}")
+
+
+def _service_config(max_retries: int) -> str:
+    policy: dict[str, Any] = {"name": [{}]}
+    if max_retries:
+        policy["retryPolicy"] = {
+            # gRPC counts the first attempt, and takes five at the most.
+            "maxAttempts": min(max_retries + 1, 5),
+            "initialBackoff": "0.05s",
+            "maxBackoff": "0.5s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+    return json.dumps({"methodConfig": [policy]})
+
+
+def channel_options(max_retries: int) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 2),
+        # A service that comes back is found within half a second, however long it was away.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 500),
+        ("grpc.service_config", _service_config(max_retries)),
+    ]
+
+
+class ServiceChannel:
+    """A channel that knows whether its service is ready, and is used again when the service returns.
+
+    The health watch runs from `start` to `close`; `on_ready` is called each time the service becomes ready.
+    """
+
+    def __init__(
+        self, name: str, settings: ServiceSettings, on_ready: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.ready = False
+        self.channel = grpc.aio.insecure_channel(
+            f"{settings.host}:{settings.port}", options=channel_options(settings.max_retries)
+        )
+        self._on_ready = on_ready
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to watch the service's health. Needs a running loop."""
+        self._watch = asyncio.get_running_loop().create_task(self._watch_health(), name=f"health:{self.name}")
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+            self._watch = None
+        await self.channel.close()
+
+    async def _watch_health(self) -> None:
+        stub: Any = health_pb2_grpc.HealthStub(self.channel)
+        while True:
+            try:
+                request = health_pb2.HealthCheckRequest(service=READINESS)
+                async for response in stub.Watch(request, wait_for_ready=True):
+                    await self._note(response.status == health_pb2.HealthCheckResponse.SERVING)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                    # A service of an older deployment, without the health protocol: reaching it is all we can ask.
+                    await self._note(True)
+                    return
+            await self._note(False)
+            await asyncio.sleep(WATCH_RETRY_S)
+
+    async def _note(self, ready: bool) -> None:
+        if ready == self.ready:
+            return
+        self.ready = ready
+        log.info("service is ready" if ready else "service is not ready", extra={"service": self.name})
+        if ready and self._on_ready is not None:
+            await self._on_ready()
