@@ -20,6 +20,7 @@ class RtpPacket:
     """The fields of a packet, padding removed.
 
     Attributes:
+        received_at_s: when it arrived, by the receiver's monotonic clock; not on the wire.
         extension: profile-defined identifier and its data, a whole number of 32-bit words (RFC 3550 5.3.1).
     """
 
@@ -29,6 +30,7 @@ class RtpPacket:
         "marker",
         "payload",
         "payload_type",
+        "received_at_s",
         "sequence_number",
         "ssrc",
         "timestamp",
@@ -53,6 +55,7 @@ class RtpPacket:
         self.marker = marker
         self.csrcs = csrcs
         self.extension = extension
+        self.received_at_s = 0.0
 
     @classmethod
     def parse(cls, datagram: bytes) -> "RtpPacket":
@@ -68,9 +71,7 @@ class RtpPacket:
             payload = datagram[_FIXED_HEADER_BYTES:]
             return cls(second & 0x7F, sequence_number, timestamp, ssrc, payload, second >= _MARKER)
         csrcs, extension, payload = _parse_rest(datagram, first)
-        return cls(
-            second & 0x7F, sequence_number, timestamp, ssrc, payload, second >= _MARKER, csrcs, extension
-        )
+        return cls(second & 0x7F, sequence_number, timestamp, ssrc, payload, second >= _MARKER, csrcs, extension)
 
     def serialise(self) -> bytes:
         """The packet as a datagram, without padding.

@@ -60,7 +60,7 @@ def read_audio_stream(
     """The stream that an m= line describes, for one who speaks `codecs` and is reached over `address_types`.
 
     Raises:
-        UnusableStreamError: it is not active audio over plain RTP, or shares no codec or no address type with us.
+        UnusableStreamError: it is no active audio over plain RTP, or shares no codec or address type with us.
     """
     if media.media != "audio":
         raise UnusableStreamError("No audio stream")
