@@ -1,0 +1,1 @@
+"""A caller in the box: plays OpenSIPS and the phone at once, and judges what it hears."""
