@@ -1,0 +1,1 @@
+"""Text to speech: a gRPC service that streams speech clause by clause."""
