@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import grpc
-import pydantic
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -51,75 +50,60 @@ class Service(Protocol):
 
 
 class ServerSettings(Section):
-    """The part every service has; `server_settings` gives the class of one service."""
+    """What every service can set; `server_settings` gives the class of one service, with its names."""
 
     section = "server"
 
-    host: str = key("0.0.0.0", help="Address to listen on.")
-    port: int = key(0, help="TCP port to listen on; 0 takes any free one.", ge=0, le=65535)
-    drain_timeout_s: float = key(30.0, help="RPCs that still run so long after SIGTERM are cut off.", ge=0)
-    message_size_max_bytes: int = key(16 * 1024 * 1024, help="Longer requests are refused.", ge=4096)
-    metrics_port: int | None = key(
-        None, help="Serve /metrics over HTTP on this port. Unset: not served.", ge=0, le=65535
-    )
-    debug: bool = key(False, help="Log everything, whatever the level.")
+    host: str = "127.0.0.1"
+    port: int = 0
+    drain_timeout_s: float = 30.0
+    message_size_max_bytes: int = 16 * 1024 * 1024
+    metrics_port: int | None = None
+    debug: bool = False
 
 
 @functools.cache
-def server_settings(name: str, port: int) -> type[ServerSettings]:
-    """The section `[NAME_service]`, such as `[asr_service]`, with the environment names NAME_...; `port` is its default."""
+def server_settings(name: str, default_port: int) -> type[ServerSettings]:
+    """For "asr": the section `[asr_service]`, with environment names that begin with ASR_."""
     env = name.upper()
-    made = pydantic.create_model(
-        f"{name.capitalize()}ServerSettings",
-        __base__=ServerSettings,
-        __module__=__name__,
-        host=(str, key("0.0.0.0", env=f"{env}_BIND_IP", help="Address to listen on.")),
-        port=(
-            int,
-            key(
-                port,
-                env=f"{env}_SERVICE_PORT",
-                # Where the connector's own section says the service is, there it listens.
-                aliases=(f"{name}.port",),
-                help="TCP port to listen on; 0 takes any free one.",
-                ge=0,
-                le=65535,
-            ),
-        ),
-        drain_timeout_s=(
-            float,
-            key(
-                30.0,
-                env=f"{env}_DRAIN_TIMEOUT_S",
-                unit="s",
-                help="RPCs that still run so long after SIGTERM are cut off.",
-                ge=0,
-            ),
-        ),
-        message_size_max_bytes=(
-            int,
-            key(
-                16 * 1024 * 1024,
-                env=f"{env}_MESSAGE_SIZE_MAX_BYTES",
-                unit="bytes",
-                help="Longer requests are refused.",
-                ge=4096,
-            ),
-        ),
-        metrics_port=(
-            int | None,
-            key(
-                None,
-                env=f"{env}_METRICS_PORT",
-                help="Serve /metrics over HTTP on this port. Unset: not served.",
-                ge=0,
-                le=65535,
-            ),
-        ),
-        debug=(bool, key(False, env=f"{env}_ENABLE_DEBUG", help="Log everything, whatever the level.")),
-    )
-    made.section = f"{name}_service"
-    return made
+
+    class NamedServerSettings(ServerSettings):
+        section = f"{name}_service"
+
+        host: str = key("0.0.0.0", env=f"{env}_BIND_IP", help="Address to listen on.")
+        port: int = key(
+            default_port,
+            env=f"{env}_SERVICE_PORT",
+            # Where core is told to find the service, there it listens.
+            aliases=(f"{name}.port",),
+            help="TCP port to listen on; 0 takes any free one.",
+            ge=0,
+            le=65535,
+        )
+        drain_timeout_s: float = key(
+            30.0,
+            env=f"{env}_DRAIN_TIMEOUT_S",
+            unit="s",
+            help="RPCs that still run so long after SIGTERM are cut off.",
+            ge=0,
+        )
+        message_size_max_bytes: int = key(
+            16 * 1024 * 1024,
+            env=f"{env}_MESSAGE_SIZE_MAX_BYTES",
+            unit="bytes",
+            help="Longer requests are refused.",
+            ge=4096,
+        )
+        metrics_port: int | None = key(
+            None,
+            env=f"{env}_METRICS_PORT",
+            help="Serve /metrics over HTTP on this port. Unset: not served.",
+            ge=0,
+            le=65535,
+        )
+        debug: bool = key(False, env=f"{env}_ENABLE_DEBUG", help="Log everything, whatever the level.")
+
+    return NamedServerSettings
 
 
 class GrpcServer:
@@ -152,9 +136,7 @@ class GrpcServer:
             OSError: the port cannot be had.
         """
         server = grpc.aio.server(
-            interceptors=[
-                RpcInterceptor(self._lifecycle, self._in_flight, self._metrics or process_rpc_metrics())
-            ],
+            interceptors=[RpcInterceptor(self._lifecycle, self._in_flight, self._metrics or process_rpc_metrics())],
             options=[
                 # Two processes on one port would share the calls by chance.
                 ("grpc.so_reuseport", 0),
@@ -179,14 +161,13 @@ class GrpcServer:
         return self.port
 
     async def stop(self) -> None:
-        """Lets RPCs that run finish, up to `drain_timeout_s` or a second signal, then closes. New ones are refused."""
+        """Refuses new RPCs, lets those that run finish, up to `drain_timeout_s` or a second signal, then closes."""
         if self._server is None:
             return
         server, self._server = self._server, None
-        self._lifecycle.request_stop("stop") if not self._lifecycle.draining.is_set() else None
-        finished = await self._lifecycle.drain(
-            self._in_flight.idle(), timeout_s=self._settings.drain_timeout_s
-        )
+        if not self._lifecycle.draining.is_set():
+            self._lifecycle.request_stop("server stopped")
+        finished = await self._lifecycle.drain(self._in_flight.idle(), timeout_s=self._settings.drain_timeout_s)
         if not finished:
             log.warning("drain cut off", extra={"rpcs": self._in_flight.count})
         self._lifecycle.stopped()

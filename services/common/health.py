@@ -1,4 +1,4 @@
-"""grpc.health.v1 with a reason: a refusal says in trailing metadata why, and what helps (gRPC health checking protocol).
+"""grpc.health.v1, where a refusal says in its trailing metadata why, and what helps.
 
 Names: "liveness" is SERVING as long as the process runs; "", "readiness" and each service's full name follow
 whether new work is taken.
@@ -32,10 +32,8 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     def status(self, service: str) -> "int":
         if service not in self._names:
             return _Status.SERVICE_UNKNOWN
-        if service == LIVENESS:
-            up = self._lifecycle.state is not State.STOPPED
-        else:
-            up = self._lifecycle.readiness.ready
+        alive = self._lifecycle.state is not State.STOPPED
+        up = alive if service == LIVENESS else self._lifecycle.readiness.ready
         return _Status.SERVING if up else _Status.NOT_SERVING
 
     async def Check(  # noqa: N802  gRPC's name
@@ -46,9 +44,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         status = self.status(request.service)
         if status == _Status.SERVICE_UNKNOWN:
             known = ", ".join(repr(name) for name in sorted(self._names))
-            await context.abort(
-                grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here, only {known}"
-            )
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here, only {known}")
         if status == _Status.NOT_SERVING:
             context.set_trailing_metadata(refusal_metadata(self._lifecycle))
         return _Status(status=status)
@@ -56,7 +52,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     async def Watch(  # noqa: N802  gRPC's name
         self,
         request: health_pb2.HealthCheckRequest,
-        context: "grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]",
+        _context: "grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]",
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         last: int | None = None
         while True:

@@ -1,4 +1,4 @@
-"""Reads an INI file as it stands: no interpolation, no DEFAULT section, clear errors (configparser's dialect)."""
+"""Reads an INI file in configparser's dialect: no interpolation, no DEFAULT section, errors that name the line."""
 
 import configparser
 from pathlib import Path
@@ -20,9 +20,7 @@ def read_ini(path: Path) -> dict[str, dict[str, str]]:
         with path.open(encoding="utf-8-sig") as file:
             parser.read_file(file, source=str(path))
     except configparser.DuplicateSectionError as error:
-        raise ConfigurationError(
-            [f"{path}:{error.lineno}: section [{error.section}] appears twice"]
-        ) from error
+        raise ConfigurationError([f"{path}:{error.lineno}: section [{error.section}] appears twice"]) from error
     except configparser.DuplicateOptionError as error:
         problem = f"{path}:{error.lineno}: {error.section}.{error.option} appears twice"
         raise ConfigurationError([problem]) from error
@@ -33,9 +31,7 @@ def read_ini(path: Path) -> dict[str, dict[str, str]]:
         problems = [f"{path}:{line}: expected `key = value`, found {text}" for line, text in error.errors]
         raise ConfigurationError(problems) from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            [f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"]
-        ) from error
+        raise ConfigurationError([f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"]) from error
     except OSError as error:
         raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from error
     return {section: dict(parser.items(section)) for section in parser.sections()}

@@ -86,7 +86,7 @@ class Lifecycle:
         self._change(State.STOPPED, Readiness(ready=False, reason="stopped"))
 
     async def drain(self, idle: Awaitable[object], *, timeout_s: float) -> bool:
-        """Waits until `idle` completes; whether it did before the time was over or a second signal came."""
+        """Waits for `idle`; whether it completed before the time was over or a second signal came."""
         waiting = asyncio.ensure_future(idle)
         forcing = asyncio.create_task(self.forced.wait())
         try:

@@ -1,20 +1,21 @@
-"""Where a model's files are: an explicit path, else the models folder, else an installed package."""
+"""Where a model's files are: an explicit path, else the folder of models, else an installed package."""
 
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.common.model_catalogue import CATALOGUE, Model
+from services.common.model_catalogue import CATALOGUE, Download, Model
 from services.common.model_errors import ModelBroken, ModelMissing
 from services.common.settings import Section, key
 
 __all__ = [
     "CATALOGUE",
+    "Download",
     "Model",
     "ModelBroken",
     "ModelMissing",
     "ModelSettings",
-    "installed_path",
+    "fetched_path",
     "packaged_path",
     "resolve",
 ]
@@ -28,49 +29,38 @@ class ModelSettings(Section):
     directory: Path = key(
         MODELS_DIR_DEFAULT,
         env="OAVC_MODELS_DIR",
-        help="Where `oavc models fetch` puts models and services find them.",
+        help="Where `oavc models fetch` puts models, and services look for them.",
     )
 
 
-def resolve(
-    model: str,
-    models_dir: Path = MODELS_DIR_DEFAULT,
-    catalogue: Mapping[str, Model] = CATALOGUE,
-) -> Path:
-    """The file or folder that the engine loads, nothing of it imported or read.
+def resolve(model: str, models_dir: Path = MODELS_DIR_DEFAULT, catalogue: Mapping[str, Model] = CATALOGUE) -> Path:
+    """The file or folder that the engine opens; nothing of it is read or imported.
 
     Args:
-        model: a path (it has a separator, or exists), or a name: of the catalogue, or of something in `models_dir`.
+        model: a path, or a name of the catalogue, or of something in `models_dir`.
 
     Raises:
-        ModelMissing: nothing is there; it names the file and the command that gets it.
+        ModelMissing: nothing is there; it names the file, and the command that gets it.
     """
     path = Path(model).expanduser()
-    if path.exists():
+    if model and path.exists():
         return path
     entry = catalogue.get(model)
     if entry is None:
-        if len(path.parts) > 1:
-            raise ModelMissing(path, _command_for_path(path, catalogue))
-        path = models_dir / model
-        if path.exists():
-            return path
-        raise ModelMissing(path, "oavc models list")
-    found = installed_path(entry, models_dir) or packaged_path(entry)
+        if len(path.parts) < 2:
+            path = models_dir / model
+            if model and path.exists():
+                return path
+        raise ModelMissing(path, _command_for(path, catalogue))
+    found = fetched_path(entry, models_dir) or packaged_path(entry)
     if found is None:
-        raise ModelMissing(expected_path(entry, models_dir), entry.command)
+        expected = models_dir / entry.name / entry.entry if entry.downloads else _in_package(entry)
+        raise ModelMissing(expected, entry.command)
     return found
 
 
-def expected_path(model: Model, models_dir: Path) -> Path:
-    """Where the model is looked for first: in the folder of models if it can be fetched, else in its package."""
-    if model.downloads:
-        return models_dir / model.name / model.entry
-    return Path(model.package) / model.package_entry
-
-
-def installed_path(model: Model, models_dir: Path) -> Path | None:
-    """Its place in the folder of models, if it was fetched."""
+def fetched_path(model: Model, models_dir: Path) -> Path | None:
+    """Its place in the folder of models, if it is there."""
     path = models_dir / model.name / model.entry
     return path if path.exists() else None
 
@@ -88,8 +78,12 @@ def packaged_path(model: Model) -> Path | None:
     return None
 
 
-def _command_for_path(path: Path, catalogue: Mapping[str, Model]) -> str:
-    """A path that lies where a known model would be is most likely that model."""
+def _in_package(model: Model) -> Path:
+    return Path(model.package) / model.package_entry
+
+
+def _command_for(path: Path, catalogue: Mapping[str, Model]) -> str:
+    """A path that lies where a known model would be means that model."""
     for model in catalogue.values():
         if model.downloads and model.name in path.parts:
             return model.command

@@ -36,7 +36,7 @@ class ServiceProcess:
     """What sets one service's process apart.
 
     Attributes:
-        name: "asr": its own sections are `[asr_service]` and `sections`, its environment names begin with ASR_.
+        name: such as "asr", whose server is set in `[asr_service]` or by ASR_SERVICE_PORT and the like.
         port: the default of its port.
         sections: the service's own settings.
         create: makes the service. The lifecycle says whether it is ready, and why not.
@@ -56,9 +56,7 @@ class ServiceProcess:
         return (self.server_settings, *self.sections, LogSettings, TracingSettings)
 
 
-def run_service(
-    build: Callable[[Mapping[str, str]], ServiceProcess], environ: Mapping[str, str] | None = None
-) -> int:
+def run_service(build: Callable[[Mapping[str, str]], ServiceProcess], environ: Mapping[str, str] | None = None) -> int:
     """Serves until SIGTERM; the process' exit code: 0 after a drain, 1 after a failure, 2 for a wrong configuration."""
     environ = os.environ if environ is None else environ
     try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RpcInterceptor(grpc.aio.ServerInterceptor):
-    """Health and reflection pass untouched; of the service's own RPCs, none begins unless the process is ready."""
+    """Health and reflection pass untouched; an RPC of the service itself begins only if the process is ready."""
 
     def __init__(self, lifecycle: Lifecycle, in_flight: InFlight, metrics: RpcMetrics) -> None:
         self._lifecycle = lifecycle

@@ -21,7 +21,7 @@ class SettingValueError(ValueError):
 
 
 def structured(text: str, annotation: Any) -> Any:
-    """What pydantic can validate: nothing for an empty optional value, items for a list, a member's value for a choice."""
+    """What pydantic can validate: None for an empty optional value, items for a list, the value of a choice."""
     text = text.strip()
     options, optional = _options(annotation)
     if optional and text.lower() in {"", "none"}:

@@ -79,8 +79,9 @@ def key(
 
     Args:
         default: `...` for a key that must be given.
-        env: environment variables that override the file, the first that is set wins. An empty one counts as unset.
-        secret: never shown; its type is `pydantic.SecretStr`. May be given as `file:/path`, or as the path in `NAME_FILE`.
+        env: environment variables that override the file; the first one set wins, an empty one counts as unset.
+        secret: never shown. Its type is `pydantic.SecretStr`, its text may be `file:/path`, and for each variable
+            NAME of `env` there is NAME_FILE, which holds such a path.
         aliases: other places in the file, "section.key", read where this one is absent.
         constraints: pydantic's: ge, le, gt, lt, min_length, max_length, pattern...
     """
@@ -93,9 +94,7 @@ def key(
 class Loaded(Mapping[type[Section], Section]):
     """The sections of a process, each by its class, and where every value came from."""
 
-    def __init__(
-        self, sections: Mapping[type[Section], Section], sources: Mapping[tuple[str, str], str]
-    ) -> None:
+    def __init__(self, sections: Mapping[type[Section], Section], sources: Mapping[tuple[str, str], str]) -> None:
         self._sections = dict(sections)
         self.sources = dict(sources)
         """(section, key) -> "default", "file" or "env NAME"."""
@@ -122,7 +121,7 @@ def load(
     """Every section, filled from the environment, else the file, else the defaults.
 
     Args:
-        ignore: names in the file that belong to someone else: "section", "section.key", or "*" for every other section.
+        ignore: names in the file that are someone else's: "section", "section.key", or "*" for all other sections.
 
     Raises:
         ConfigurationError: with every problem found, not just the first.
@@ -175,7 +174,7 @@ def describe(sections: Sequence[type[Section]]) -> Iterator[KeyDescription]:
 
 
 def effective(loaded: Loaded) -> str:
-    """The configuration in force, as an INI file whose comments say where each value came from; secrets masked."""
+    """The configuration in force as an INI file, comments saying where each value came from; secrets masked."""
     lines: list[str] = []
     for section, values in loaded.items():
         lines.append(f"[{section.section}]")
@@ -216,9 +215,7 @@ def _unknown_names(
                 problems.append(f"[{name}]: unknown section{_suggestion(name, known)}")
             continue
         for each in keys:
-            accepted = (
-                each in known.get(name, ()) or f"{name}.{each}" in aliases or f"{name}.{each}" in ignore
-            )
+            accepted = each in known.get(name, ()) or f"{name}.{each}" in aliases or f"{name}.{each}" in ignore
             # A section that is known only by an alias is another component's.
             foreign = name not in known and "*" in ignore
             if not accepted and not foreign:
@@ -286,17 +283,14 @@ def _find(
     secret = _is_secret(field)
     for variable in declared.env:
         if environ.get(variable, "") != "":
-            return (
-                read_secret_file(environ[variable], f"env {variable}")
-                if secret
-                else (environ[variable], f"env {variable}")
-            )
+            text, source = environ[variable], f"env {variable}"
+            return read_secret_file(text, source) if secret else (text, source)
         if secret and environ.get(f"{variable}_FILE", "") != "":
             return read_secret_file("file:" + environ[f"{variable}_FILE"], f"env {variable}_FILE")
     for place in (f"{section}.{name}", *declared.aliases):
         place_section, _, place_key = place.partition(".")
-        text = ini.get(place_section, {}).get(place_key)
-        if text is not None:
+        if place_key in ini.get(place_section, {}):
+            text = ini[place_section][place_key]
             source = "file" if place == f"{section}.{name}" else f"file {place}"
             return read_secret_file(text, source) if secret else (text, source)
     return None
@@ -304,18 +298,12 @@ def _find(
 
 def _label(where: tuple[str, str], source: str) -> str:
     name = ".".join(where)
-    return (
-        name
-        if source in {"default", "file"}
-        else f"{name} ({source.removeprefix('env ').removeprefix('file ')})"
-    )
+    return name if source in {"default", "file"} else f"{name} ({source.removeprefix('env ').removeprefix('file ')})"
 
 
 def _missing(section: type[Section], name: str) -> str:
     env = _declared(section.model_fields[name]).env
-    return f"{section.section}.{name}: required; set it in [{section.section}]" + (
-        f" or {env[0]}" if env else ""
-    )
+    return f"{section.section}.{name}: required; set it in [{section.section}]" + (f" or {env[0]}" if env else "")
 
 
 def _message(text: str) -> str:

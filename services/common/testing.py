@@ -20,10 +20,12 @@ async def running_server(
     settings: ServerSettings | None = None,
     registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to the service, loaded. A missing or broken model leaves it up and not ready, as in production."""
-    async with serving(service, lifecycle=lifecycle, settings=settings, registry=registry) as server:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            yield channel
+    """A channel to the service, loaded. With a model missing or broken it is up and not ready, as in production."""
+    async with (
+        serving(service, lifecycle=lifecycle, settings=settings, registry=registry) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        yield channel
 
 
 @contextlib.asynccontextmanager

@@ -24,7 +24,7 @@ class TracingSettings(Section):
 
 
 def configure_tracing(settings: TracingSettings, service_name: str) -> Callable[[], None]:
-    """Sends this process' spans to the endpoint, if one is set; the result sends what is left and ends the exporter.
+    """Sends this process' spans to the endpoint, if one is set; the result flushes and ends the exporter.
 
     Raises:
         ConfigurationError: an endpoint is set but the extra `tracing` is not installed.
