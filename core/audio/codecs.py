@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from core.audio.codec import Codec, Pcma, Pcmu
+from core.audio.g722 import G722
 
-CODECS: Mapping[str, Callable[[], Codec]] = MappingProxyType({"PCMU": Pcmu, "PCMA": Pcma})
+CODECS: Mapping[str, Callable[[], Codec]] = MappingProxyType({"PCMU": Pcmu, "PCMA": Pcma, "G722": G722})
 
 
 def create_codec(name: str) -> Codec:

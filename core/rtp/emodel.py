@@ -1,6 +1,6 @@
 """What a call's audio was worth to an ear: the E-model reduced to delay and loss (ITU-T G.107, G.113 App. I)."""
 
-from math import log2, pow
+import math
 
 # R of a connection with every parameter at its default (G.107 table 1).
 _DEFAULT_R = 93.2
@@ -52,5 +52,5 @@ def _delay_impairment(delay_ms: float) -> float:
     """Idd: what too long a delay costs even without echo (G.107 equation 7-27)."""
     if delay_ms <= 100:
         return 0.0
-    x = log2(delay_ms / 100)
-    return 25 * ((1 + pow(x, 6)) ** (1 / 6) - 3 * (1 + pow(x / 3, 6)) ** (1 / 6) + 2)
+    x = math.log2(delay_ms / 100)
+    return 25 * (math.pow(1 + math.pow(x, 6), 1 / 6) - 3 * math.pow(1 + math.pow(x / 3, 6), 1 / 6) + 2)
