@@ -1,0 +1,1 @@
+"""Text generation as a gRPC service: many calls share one model, each keeps its prompt's cache."""

@@ -1,0 +1,64 @@
+"""The llm service: one engine, its thread, its sessions, behind one servicer."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from services.common.lifecycle import Lifecycle
+from services.common.model_files import MODELS_DIR_DEFAULT
+from services.llm.conversation import assemble
+from services.llm.engine import Engine
+from services.llm.engines import make_engine
+from services.llm.generation import Job
+from services.llm.model_thread import ModelThread
+from services.llm.servicer import LlmServicer
+from services.llm.sessions import Sessions
+from services.llm.settings import LlmSettings
+from voice_api import llm_pb2, llm_pb2_grpc
+
+
+class LlmService:
+    """What `services.common.process` runs."""
+
+    name = "llm-service"
+
+    def __init__(
+        self,
+        settings: LlmSettings,
+        lifecycle: Lifecycle,
+        models_dir: Path = MODELS_DIR_DEFAULT,
+        engine: Engine | None = None,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine or make_engine(settings, models_dir)
+        self._thread: ModelThread | None = None
+        self._servicer = LlmServicer(
+            settings, self._engine, Sessions(settings.contexts_max, settings.context_ttl_s), lifecycle
+        )
+
+    def register(self, server: grpc.aio.Server) -> Sequence[str]:
+        llm_pb2_grpc.add_LLMServiceServicer_to_server(self._servicer, server)
+        return (llm_pb2.DESCRIPTOR.services_by_name["LLMService"].full_name,)
+
+    async def load(self) -> None:
+        await asyncio.to_thread(self._engine.load)
+        self._thread = ModelThread(self._engine, self._settings.parallel, self._settings.waiting_max)
+        self._thread.start()
+        self._servicer.thread = self._thread
+        await self._warm()
+
+    async def close(self) -> None:
+        if self._thread is not None:
+            await self._thread.stop()
+        self._engine.close()
+
+    async def _warm(self) -> None:
+        """Evaluates the settings' system prompt for good; without one, something, so that the weights are in memory."""
+        assert self._thread is not None
+        system_prompt = self._settings.system_prompt
+        prompt = self._engine.encode_prefix(assemble(system_prompt, ()))
+        job = Job(prompt=prompt, max_tokens=0, pinned=bool(system_prompt.strip()))
+        async for _ in self._thread.submit(job).events():
+            pass
