@@ -1,0 +1,1 @@
+"""One suite a seam, run by every implementation of it."""
