@@ -1,0 +1,24 @@
+"""What the whole interpreter is asked to do for the sake of even packets."""
+
+import gc
+import sys
+
+# How long a computing thread may keep the interpreter lock from the wheel.
+SWITCH_INTERVAL_S = 0.0005
+# Collections of the young are short, and rarer than by default; those of the old are rare.
+GC_THRESHOLDS = (10_000, 20, 20)
+
+
+def shorten_switch_interval() -> None:
+    """So that a packet waits that long at most, not the default's ten times as much."""
+    sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
+
+
+def settle_garbage_collector() -> None:
+    """Takes everything that exists out of later collections, which stop all threads while they last.
+
+    For the process' own start, once all that stays has been imported and built.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

@@ -1,0 +1,124 @@
+"""All calls' media at once: ports, sockets, and the wheel that moves them."""
+
+import threading
+import time
+from collections.abc import Callable
+from random import Random, SystemRandom
+
+from core.errors import PortsExhausted
+from core.media.datagram_socket import DatagramSocket, ReceiveBuffers
+from core.media.handover import Handover
+from core.media.interpreter import shorten_switch_interval
+from core.media.ports import PortPool
+from core.media.settings import MediaSettings
+from core.media.stream import MediaStream
+from core.media.wheel import Wheel
+from core.media.wheel_thread import WheelThread
+
+# So many ports may turn out to be somebody else's before an offer is refused: the caller waits meanwhile.
+_MOST_BIND_ATTEMPTS = 16
+
+
+class MediaPlane:
+    """`open` a stream for each call; `start` before the first, `close` after the last.
+
+    Its methods are used from event loops, any number of them.
+    """
+
+    def __init__(
+        self,
+        settings: MediaSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        random: Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._random = random or SystemRandom()
+        self.ports = PortPool(
+            settings.rtp_min_port,
+            settings.rtp_max_port,
+            quarantine_s=settings.port_quarantine_s,
+            bind_retry_s=settings.bind_retry_s,
+            clock=clock,
+            random=self._random,
+        )
+        self._buffers = ReceiveBuffers(clock)
+        self.wheel = Wheel(clock, Handover())
+        self._thread = WheelThread(self.wheel, realtime=settings.realtime == "auto")
+        self._streams: set[MediaStream] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Begins to move packets, for which the interpreter's threads must take turns more often."""
+        shorten_switch_interval()
+        self._thread.start()
+
+    def open(self) -> MediaStream:
+        """Binds a pair of ports for a call of the running loop; nothing moves before it is connected.
+
+        Raises:
+            PortsExhausted: no port is free, or none of those tried could be bound.
+        """
+        if self._closed:
+            raise PortsExhausted("Media is shutting down")
+        rtp, rtcp = self._bind_pair()
+        stream = MediaStream(
+            self._settings,
+            rtp,
+            rtcp,
+            clock=self._clock,
+            wall_clock=self._wall_clock,
+            random=self._random,
+            on_connect=self._connected,
+            on_close=self._released,
+        )
+        with self._lock:
+            self._streams.add(stream)
+        return stream
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return len(self._streams)
+
+    @property
+    def running(self) -> bool:
+        return self._thread.running
+
+    def close(self) -> None:
+        """Closes every stream, then ends the thread. Harmless if closed, or never started."""
+        self._closed = True
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.close()
+        self._thread.stop()
+
+    def _bind_pair(self) -> tuple[DatagramSocket, DatagramSocket]:
+        for _ in range(_MOST_BIND_ATTEMPTS):
+            port = self.ports.take()
+            try:
+                rtp = DatagramSocket(self._settings.rtp_bind_ip, port, self._buffers)
+            except OSError:
+                self.ports.put_aside(port)
+                continue
+            try:
+                return rtp, DatagramSocket(self._settings.rtp_bind_ip, port + 1, self._buffers)
+            except OSError:
+                rtp.close()
+                self.ports.put_aside(port)
+        raise PortsExhausted
+
+    def _connected(self, stream: MediaStream) -> None:
+        self.wheel.add(stream)
+        self._thread.wake()
+
+    def _released(self, stream: MediaStream) -> None:
+        self.wheel.remove(stream)
+        with self._lock:
+            self._streams.discard(stream)
+        self.ports.release(stream.local_port)
