@@ -24,7 +24,8 @@ def specifics(text: str) -> set[str]:
             found.add(NUMBER_WORDS[word])
         elif word.rstrip("s") in _CALENDAR:
             found.add(word.rstrip("s"))
-    found.update(name.lower() for name in _NAME.findall(text) if name.lower() not in _NO_FACT)
+    names = {name.lower() for name in _NAME.findall(text)}
+    found.update(name for name in names if name not in _NO_FACT and name.rstrip("s") not in _CALENDAR)
     return found
 
 

@@ -24,6 +24,8 @@ from core.errors import ConnectorError
 
 FUNCTION_WEIGHT = 0.05
 QUESTION_WEIGHT = 0.35
+# A word that no entry knows outweighs the rarest that one does: the question is about something else.
+UNKNOWN_WEIGHT = 1.6
 # Two words this alike are the same word misheard ("delivry", "parkin").
 FUZZY_RATIO = 0.82
 FUZZY_MIN_LENGTH = 4
@@ -94,10 +96,10 @@ class Knowledge:
             return FUNCTION_WEIGHT
         if word in QUESTION_WORDS:
             return QUESTION_WEIGHT
-        # A word that no entry knows weighs as much as the rarest: it says that the question is about something else.
-        return math.log(1 + len(self._prepared) / max(1, self._document_frequency[word])) / math.log(
-            1 + max(1, len(self._prepared))
-        )
+        frequency = self._document_frequency[word]
+        if not frequency:
+            return UNKNOWN_WEIGHT
+        return math.log(1 + len(self._prepared) / frequency) / math.log(1 + len(self._prepared))
 
     def _likeness(self, asked: frozenset[str], known: frozenset[str], is_question: bool) -> float:
         """The weighted F-measure of the words shared; for a passage, the share of the question it covers."""

@@ -1,6 +1,7 @@
 """Builds and runs the pipeline of one call."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,8 +16,10 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from core.dialogue.dialogue import Dialogue
+from core.errors import CallEnded, ProviderError
 from core.leg import CallLeg, EndReason, LegEnded
 from core.observability.call_record import CallRecord
+from core.pipeline.drained import drained
 from core.pipeline.leg_input import LegInput
 from core.pipeline.leg_output import LegOutput
 from core.pipeline.phrase_book import PhraseBook
@@ -27,8 +30,11 @@ from core.pipeline.settings import AudioSettings
 from core.pipeline.turns import VAD_STOP_S, EndOfTurn, SpokenWordsStart
 from core.providers.base import GenerationParameters, Providers
 
+log = logging.getLogger(__name__)
+
 # pipecat ends a turn that nothing else ended; ours always ends, so this only backs it up.
 TURN_WATCHDOG_S = 15.0
+GOODBYE_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +60,34 @@ class Conversations:
         await runner.add_workers(worker)
         running = asyncio.get_running_loop().create_task(runner.run(), name="pipeline")
         waiting = asyncio.get_running_loop().create_task(finished.wait(), name="leg ended")
+        warming = asyncio.get_running_loop().create_task(self._warm_up(dialogue, leg.info.call_id), name="warm up")
         try:
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
+            warming.cancel()
             await worker.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await asyncio.gather(running, warming, return_exceptions=True)
         return ended[0] if ended else LegEnded(EndReason.ERROR, "the pipeline ended before the leg")
+
+    async def _warm_up(self, dialogue: Dialogue, session_id: str) -> None:
+        try:
+            await self.providers.generator.warm_up(dialogue.opening(), session_id)
+        except ProviderError as error:
+            log.warning("model not warmed", extra={"error": str(error)})
+
+    async def say_goodbye(self, leg: CallLeg, dialogue: Dialogue) -> None:
+        """Says goodbye outside any conversation, as at the end of the time allowed; waits until it was heard."""
+        pcm = self.phrases.get(dialogue.settings.goodbye_message, leg.sample_rate_hz)
+        if pcm is None:
+            return
+        leg.clear_playback()
+        try:
+            async with asyncio.timeout(GOODBYE_TIMEOUT_S):
+                await leg.play(pcm)
+                await drained(leg)
+        except (CallEnded, TimeoutError):
+            log.debug("the caller did not wait for the goodbye")
 
     def _worker(
         self,

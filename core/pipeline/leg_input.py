@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pipecat.frames.frames import CancelFrame, EndFrame, Frame, InputAudioRawFrame, StartFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from core.audio.resample import Upsampler
+from core.audio.resample import Interpolator
 from core.leg import AudioReceived, CallLeg, DigitReceived, HoldChanged, LegEnded
 from core.pipeline.frames import DigitFrame, HoldFrame
 
@@ -21,7 +21,7 @@ class LegInput(FrameProcessor):
         super().__init__()
         self._leg = leg
         self._rate_hz = sample_rate_hz
-        self._upsampler = Upsampler() if sample_rate_hz == 2 * leg.sample_rate_hz else None
+        self._upsampler = Interpolator() if sample_rate_hz == 2 * leg.sample_rate_hz else None
         self._on_ended = on_ended
         self._reader: asyncio.Task[None] | None = None
 

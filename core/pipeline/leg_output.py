@@ -1,6 +1,5 @@
 """The tail of the pipeline: plays the agent's speech on the leg, and knows which words the caller heard."""
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from core.dialogue.conversation import words_heard
 from core.errors import CallEnded
 from core.leg import CallLeg
+from core.pipeline.drained import drained
 from core.pipeline.frames import SpeechEndFrame, SpeechFrame, SpeechOverFrame, SpeechStartedFrame
 
 log = logging.getLogger(__name__)
-
-# How often the end of playback is looked for: one packet.
-POLL_S = 0.02
 
 
 @dataclass(slots=True)
@@ -70,8 +67,7 @@ class LegOutput(FrameProcessor):
 
     async def _finish(self, frame: SpeechEndFrame) -> None:
         """Waits until the last word has gone out, so that what follows is timed by what the caller hears."""
-        while (queued_ms := self._leg.queued_ms) > 0:
-            await asyncio.sleep(max(queued_ms / 1000, POLL_S))
+        await drained(self._leg)
         await self._report(frame.utterance_id, interrupted=False)
 
     async def _interrupt(self) -> None:

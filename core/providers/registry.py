@@ -9,9 +9,9 @@ from services.common.settings import ConfigurationError
 
 # stage -> name -> module with `build(settings)`.
 PROVIDERS: dict[str, dict[str, str]] = {
-    "asr": {"grpc": "core.providers.asr.grpc"},
-    "llm": {"grpc": "core.providers.llm.grpc"},
-    "tts": {"grpc": "core.providers.tts.grpc"},
+    "asr": {"grpc": "core.providers.asr.grpc", "scripted": "core.providers.asr.scripted"},
+    "llm": {"grpc": "core.providers.llm.grpc", "scripted": "core.providers.llm.scripted"},
+    "tts": {"grpc": "core.providers.tts.grpc", "scripted": "core.providers.tts.scripted"},
 }
 
 

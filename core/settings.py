@@ -1,0 +1,59 @@
+"""All of core's settings, composed from each component's own."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.calls.settings import CallSettings
+from core.dialogue.settings import DialogueSettings, SessionSettings
+from core.management.settings import ManagementSettings
+from core.media.settings import MediaSettings
+from core.pipeline.settings import AudioSettings
+from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
+from core.transports.opensips.settings import OpenSipsSettings
+from services.common.logs import LogSettings
+from services.common.settings import ConfigurationError, Loaded, Section, load, read_ini
+from services.common.tracing import TracingSettings
+
+SECTIONS: tuple[type[Section], ...] = (
+    OpenSipsSettings,
+    MediaSettings,
+    AsrSettings,
+    LlmSettings,
+    TtsSettings,
+    AudioSettings,
+    SessionSettings,
+    DialogueSettings,
+    CallSettings,
+    ManagementSettings,
+    LogSettings,
+    TracingSettings,
+)
+# The services read their own sections of the same file.
+FOREIGN_SECTIONS = frozenset({"asr_service", "llm_service", "tts_service"})
+
+CONFIG_FILE_ENVS = ("OAVC_CONFIG_FILE", "CONFIG_FILE")
+CONFIG_FILE_DEFAULT = Path("config/app.ini")
+
+
+def config_file(environ: Mapping[str, str], argument: str | None = None) -> Path | None:
+    """The file named on the command line, else by the environment, else the default one if it exists."""
+    named = argument or next((environ[name] for name in CONFIG_FILE_ENVS if environ.get(name)), None)
+    if named:
+        return Path(named)
+    return CONFIG_FILE_DEFAULT if CONFIG_FILE_DEFAULT.exists() else None
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Every section of core's, from the file and the environment over it.
+
+    Raises:
+        ConfigurationError: every unknown key and impossible value at once.
+    """
+    ini = read_ini(path) if path is not None else {}
+    # A section of the upstream connector's for one of its AI flavors: nothing of ours is configured by it.
+    flavors = {name for name, keys in ini.items() if keys.keys() & {"disabled", "match"}}
+    return load(SECTIONS, ini, environ, ignore=FOREIGN_SECTIONS | flavors)
+
+
+__all__ = ["SECTIONS", "ConfigurationError", "config_file", "load_settings"]
