@@ -66,7 +66,7 @@ class Core:
         self._plane = MediaPlane(settings[MediaSettings])
         self._transports: list[Transport] = [transports_registry.build("opensips", settings, self._plane)]
         self._registry = CallRegistry(settings[CallSettings], resident_mb)
-        conversations = Conversations(
+        conversations = Conversations.build(
             self._providers,
             self._phrases,
             settings[AudioSettings],
