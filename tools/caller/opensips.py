@@ -125,6 +125,7 @@ class OpenSipsStandIn:
         self._faults: dict[str, list[MiFault]] = {}
         self._numbers = 0
         self._started_s = 0.0
+        self._up_since = ""
         self._subscribed = asyncio.Event()
         self.mi_port = mi_port
         self.report_ack = report_ack
@@ -151,6 +152,7 @@ class OpenSipsStandIn:
         mi.setblocking(False)
         self._socket = mi
         self._started_s = self._clock()
+        self._up_since = time.ctime()
         self.events.open(self._host)
         asyncio.get_running_loop().add_reader(mi, self._readable)
 
@@ -190,9 +192,7 @@ class OpenSipsStandIn:
         deadline_s = time.monotonic() + timeout_s
         while self.sessions:
             if time.monotonic() > deadline_s:
-                raise TimeoutError(
-                    f"left behind: {[(each.key, each.state.name) for each in self.sessions.values()]}"
-                )
+                raise TimeoutError(f"left behind: {[(each.key, each.state.name) for each in self.sessions.values()]}")
             await asyncio.sleep(0.005)
 
     # Calls.
@@ -272,9 +272,7 @@ class OpenSipsStandIn:
             request = json.loads(datagram)
             method, identifier = request["method"], request.get("id")
         except (ValueError, KeyError, TypeError):
-            self._reply(
-                {"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": None}, sender
-            )
+            self._reply({"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": None}, sender)
             return
         params = request.get("params", {})
         name = _NAMES_SINCE_4_0.get(method, method) if self._version != "3.6" else method
@@ -382,8 +380,7 @@ class OpenSipsStandIn:
 
     def _uptime(self) -> Any:
         up_s = int(self._clock() - self._started_s)
-        now = time.time()
-        return {"Now": time.ctime(now), "Up since": time.ctime(now - up_s), "Up time": f"{up_s} [sec]"}
+        return {"Now": time.ctime(), "Up since": self._up_since, "Up time": f"{up_s} [sec]"}
 
     def count(self, method: str) -> int:
         """How many commands of that name arrived."""

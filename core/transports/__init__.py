@@ -1,0 +1,1 @@
+"""Ways for calls to come in, each behind `core.leg.Transport`."""
