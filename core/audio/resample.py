@@ -1,4 +1,4 @@
-"""Streaming conversion between 8 and 16 kHz with one half-band filter: 1.4 ms of delay, no aliasing.
+"""Streaming conversion between 8 and 16 kHz with one half-band filter: 1.5 ms of delay, no aliasing.
 
 A linear-phase Kaiser window design: 47 taps, of which every second is zero. The passband reaches to 3.4 kHz, the
 stopband begins at 4.6 kHz; what lies above 4 kHz neither folds back nor mirrors.
@@ -15,7 +15,6 @@ _KAISER_BETA = 5.0
 # Non-zero taps beside the centre; they meet every second sample of 16 kHz.
 _SIDE_TAPS = (_TAPS + 1) // 2
 _SIDE_DELAY = _SIDE_TAPS // 2
-DELAY_MS = _CENTRE / 16
 
 Samples = NDArray[np.float32]
 
@@ -31,6 +30,8 @@ def _design() -> Samples:
 
 
 _SIDE = _design()
+# Twice the taps, since every second sample of 16 kHz is a zero that was put in.
+_SIDE_UP = 2 * _SIDE
 
 
 class Decimator:
@@ -43,7 +44,7 @@ class Decimator:
 
     def reset(self) -> None:
         self._side = np.zeros(_SIDE_TAPS - 1, np.float32)
-        self._centre = np.zeros(_SIDE_DELAY - 1, np.float32)
+        self._centre = np.zeros(_SIDE_DELAY, np.float32)
         self._odd = b""
 
     def process(self, pcm: bytes) -> bytes:
@@ -83,8 +84,7 @@ class Interpolator:
         count = len(pcm) // 2
         self._history = samples[count:]
         output = np.empty(2 * count, np.float32)
-        # Twice the taps, since every second sample of 16 kHz is a zero that was put in.
-        output[0::2] = np.convolve(samples, 2 * _SIDE, "valid")
+        output[0::2] = np.convolve(samples, _SIDE_UP, "valid")
         output[1::2] = samples[_SIDE_DELAY : _SIDE_DELAY + count]
         return _to_pcm(output)
 

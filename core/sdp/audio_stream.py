@@ -13,6 +13,7 @@ from core.sdp.formats import (
     key_events,
     offered_formats,
 )
+from core.sdp.reason import quotable
 from core.sdp.session import MediaDescription, SessionDescription
 
 _PROTOCOLS = ("RTP/AVP", "RTP/AVPF")
@@ -116,7 +117,7 @@ def _choose_formats(
     codec = next((f for f in formats if f.name.upper() in ours and _is_narrowband_mono(f)), None)
     if codec is None:
         names = [f.name for f in formats if f.is_speech] or list(media.formats)
-        listed = ", ".join(re.sub(r"[^\x21-\x7e]", "?", name)[:20] for name in names[:_NAMED_IN_A_REASON])
+        listed = ", ".join(quotable(name, 20) for name in names[:_NAMED_IN_A_REASON])
         raise UnusableStreamError(f"No common codec: offered {listed}")
     dtmf = next(
         (

@@ -3,6 +3,7 @@
 import re
 
 from core.errors import OfferRejected
+from core.sdp.reason import quotable
 
 _SDP = "application/sdp"
 _MAX_PARTS = 16
@@ -25,9 +26,7 @@ def extract_sdp(content_type: str, body: bytes) -> bytes:
         return body
     if not media_type.startswith("multipart/"):
         named = re.sub(r"[^\x21-\x7e]", "?", media_type)[:60]
-        raise OfferRejected(
-            415, f"Unsupported content type {named}" if named else "Body without content type"
-        )
+        raise OfferRejected(415, f"Unsupported content type {named}" if named else "Body without content type")
     matched = _BOUNDARY.search(content_type)
     if matched is None:
         raise OfferRejected(400, "Multipart body without boundary")

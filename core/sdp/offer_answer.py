@@ -166,9 +166,7 @@ def _answer_audio(media: MediaDescription, stream: AudioStream, local: LocalMedi
         attributes.append(Attribute("rtpmap", noise))
     if stream.dtmf is not None:
         formats.append(str(stream.dtmf.payload_type))
-        attributes += _dtmf_attributes(
-            stream.dtmf.payload_type, stream.dtmf.clock_rate_hz, stream.dtmf_events
-        )
+        attributes += _dtmf_attributes(stream.dtmf.payload_type, stream.dtmf.clock_rate_hz, stream.dtmf_events)
     attributes += _packet_time_attributes(stream.ptime_ms)
     if stream.rtcp_mux:
         attributes.append(Attribute("rtcp-mux"))

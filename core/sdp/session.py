@@ -3,9 +3,12 @@
 import re
 from dataclasses import dataclass, field
 
+from core.sdp.reason import quotable
+
 # One UDP datagram carries the whole event that carries the offer.
 _MAX_BYTES = 65_536
 _MAX_MEDIA = 64
+_QUOTED = 40
 _LINE = re.compile(r"([a-z])=(.*)")
 _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
 _DIGITS = re.compile(r"[0-9]{1,20}")
@@ -132,7 +135,7 @@ def parse(description: bytes | str) -> SessionDescription:
     for line in filter(None, lines):
         matched = _LINE.fullmatch(line)
         if matched is None or _CONTROL.search(line):
-            raise SdpError(f"Not a line of a session description: {_quote(line)}")
+            raise SdpError(f"Not a line of a session description: {quotable(line, _QUOTED)}")
         if matched[1] == "m":
             sections.append([])
         sections[-1].append((matched[1], matched[2]))
@@ -163,7 +166,7 @@ def _parse_origin(value: str) -> Origin:
     # A few phones put a name with blanks first.
     fields = value.rsplit(maxsplit=5)
     if len(fields) != 6 or not _DIGITS.fullmatch(fields[1]) or not _DIGITS.fullmatch(fields[2]):
-        raise SdpError(f"Malformed o= line: {_quote(value)}")
+        raise SdpError(f"Malformed o= line: {quotable(value, _QUOTED)}")
     username, session_id, session_version, _, address_type, address = fields
     return Origin(username, int(session_id), int(session_version), address_type, address)
 
@@ -174,7 +177,7 @@ def _parse_connections(lines: list[tuple[str, str]]) -> Connection | None:
         if kind == "c":
             fields = value.split()
             if len(fields) != 3 or fields[0] != "IN" or fields[1] not in ("IP4", "IP6"):
-                raise SdpError(f"Malformed c= line: {_quote(value)}")
+                raise SdpError(f"Malformed c= line: {quotable(value, _QUOTED)}")
             return Connection(fields[1], fields[2])
     return None
 
@@ -183,13 +186,13 @@ def _parse_media(lines: list[tuple[str, str]]) -> MediaDescription:
     value = lines[0][1]
     fields = value.split()
     if len(fields) < 4:
-        raise SdpError(f"Malformed m= line: {_quote(value)}")
+        raise SdpError(f"Malformed m= line: {quotable(value, _QUOTED)}")
     media, ports, protocol, *formats = fields
     port, _, count = ports.partition("/")
     numbers_fit = bool(_DIGITS.fullmatch(port)) and (not count or bool(_DIGITS.fullmatch(count)))
     tokens = (media, *protocol.split("/"), *formats)
     if not numbers_fit or int(port) > 65_535 or not all(map(_TOKEN.fullmatch, tokens)):
-        raise SdpError(f"Malformed m= line: {_quote(value)}")
+        raise SdpError(f"Malformed m= line: {quotable(value, _QUOTED)}")
     return MediaDescription(
         media=media,
         port=int(port),
@@ -221,8 +224,3 @@ def _connection_lines(connection: Connection | None) -> list[str]:
 
 def _attribute_lines(attributes: tuple[Attribute, ...]) -> list[str]:
     return [f"a={a.name}" if a.value is None else f"a={a.name}:{a.value}" for a in attributes]
-
-
-def _quote(text: str) -> str:
-    """A piece of what a peer sent, short and safe inside a SIP reason phrase."""
-    return re.sub(r"[^\x20-\x7e]|\"", "?", text[:40])
