@@ -163,6 +163,7 @@ class _Playing:
             if number < len(steps) or isinstance(steps[-1], HangUp):
                 record.failures.append(f"the agent ended the call at step {number} of {len(steps)}")
         finally:
+            self._phone.sending = False
             if record.ended_by == "":
                 await self._bye(call)
 
@@ -245,6 +246,7 @@ class _Playing:
             self._record.failures.append(f"step {number}: {error}")
 
     async def _bye(self, call: SipCall) -> None:
+        self._phone.sending = False
         self._record.ended_by = "caller"
         self._record.trace.ended_ns = time.time_ns()
         reply = await call.request("BYE", timeout_s=_REQUEST_TIMEOUT_S)
