@@ -9,6 +9,8 @@ from opentelemetry import propagate, trace
 from services.common.setting_errors import ConfigurationError
 from services.common.settings import Section, key
 
+_NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.grpc")
+
 
 class TracingSettings(Section):
     section = "tracing"
@@ -31,7 +33,7 @@ def configure_tracing(settings: TracingSettings, service_name: str) -> Callable[
     """
     if settings.otlp_endpoint is None:
         return lambda: None
-    if importlib.util.find_spec("opentelemetry.sdk") is None or not _exporter_is_installed():
+    if not all(_is_installed(name) for name in _NEEDED):
         problem = "tracing.otlp_endpoint is set but the exporter is not installed: uv sync --extra tracing"
         raise ConfigurationError([problem])
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -63,8 +65,9 @@ def server_span(method: str, metadata: Iterable[tuple[str, str | bytes]]) -> Ite
         yield
 
 
-def _exporter_is_installed() -> bool:
+def _is_installed(module: str) -> bool:
     try:
-        return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.grpc") is not None
+        return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
+        # Of a package that this one would lie in.
         return False

@@ -194,8 +194,7 @@ def _deployed_class(pool: DescriptorPool, package: str, name: str) -> type[Messa
 
 
 def _our_class(package: str, name: str) -> type[Message]:
-    found = getattr(OURS[package], name)
-    assert issubclass(found, Message)
+    found: type[Message] = getattr(OURS[package], name)
     return found
 
 
