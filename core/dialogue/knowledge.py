@@ -25,7 +25,7 @@ from core.errors import ConnectorError
 FUNCTION_WEIGHT = 0.05
 QUESTION_WEIGHT = 0.35
 # A word that no entry knows outweighs the rarest that one does: the question is about something else.
-UNKNOWN_WEIGHT = 1.6
+UNKNOWN_WEIGHT = 1.25
 # Two words this alike are the same word misheard ("delivry", "parkin").
 FUZZY_RATIO = 0.82
 FUZZY_MIN_LENGTH = 4

@@ -96,15 +96,16 @@ class _Api:
         return checked
 
     async def health(self, _request: web.Request) -> web.Response:
+        """Always 200: a call that is up must not be lost because an orchestrator restarts what it cannot mend."""
         reasons = self._readiness.not_ready_because()
         body: dict[str, Any] = {
-            "status": "unhealthy" if reasons else "healthy",
+            "status": "degraded" if reasons else "healthy",
             "timestamp": _now(),
             "service": SERVICE_NAME,
         }
         if reasons:
             body["reasons"] = reasons
-        return web.json_response(body, status=503 if reasons else 200)
+        return web.json_response(body)
 
     async def live(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
