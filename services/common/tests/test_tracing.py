@@ -55,17 +55,17 @@ def test_the_usual_environment_names_are_taken() -> None:
     )
 
 
-def test_with_an_endpoint_spans_are_recorded() -> None:
-    # The provider of a process can be set once only, hence a process of its own.
-    program = (
-        "from opentelemetry import trace\n"
-        "from services.common.tracing import TracingSettings, configure_tracing\n"
-        "end = configure_tracing(TracingSettings(otlp_endpoint='http://127.0.0.1:9'), 'asr-service')\n"
-        "span = trace.get_tracer('x').start_span('x')\n"
-        "assert span.is_recording() and span.resource.attributes['service.name'] == 'asr-service'\n"
-        "end()\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "https://127.0.0.1:9"])
+def test_with_an_endpoint_spans_are_recorded(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    providers: list[trace.TracerProvider] = []
+    # A process can set it once only.
+    monkeypatch.setattr(trace, "set_tracer_provider", providers.append)
+    end = configure_tracing(TracingSettings(otlp_endpoint=endpoint), "asr-service")
+    (provider,) = providers
+    assert isinstance(provider, TracerProvider)
+    assert provider.resource.attributes["service.name"] == "asr-service"
+    assert provider.get_tracer("x").start_span("x").is_recording()
+    end()
 
 
 def test_a_servers_span_hangs_under_the_clients(spans: InMemorySpanExporter) -> None:
