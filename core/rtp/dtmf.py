@@ -9,6 +9,8 @@ KEYS = "0123456789*#ABCD"
 _EVENT = Struct("!BBH")
 _END = 0x80
 _LONGEST_SEGMENT = 0xFFFF
+# A sender may end a segment at a whole number of its packet times (120 ms at 8 kHz).
+_LONG_SEGMENT = _LONGEST_SEGMENT - 960
 _END_PACKETS = 3
 _DEFAULT_VOLUME_DBM0 = 10
 # A packet that is older than this is no late one: its source counts time anew (5 s at 8 kHz).
@@ -18,13 +20,12 @@ _OLDEST_LATE = 40_000
 class DtmfReceiver:
     """Tells each key once, as soon as any of its packets arrives."""
 
-    __slots__ = ("_duration", "_ended", "_event", "_ssrc", "_timestamp")
+    __slots__ = ("_ended", "_event", "_ssrc", "_timestamp")
 
     def __init__(self) -> None:
         self._ssrc = -1
         self._timestamp = 0
         self._event = -1
-        self._duration = 0
         self._ended = True
 
     def receive(self, packet: RtpPacket) -> str | None:
@@ -35,23 +36,21 @@ class DtmfReceiver:
         """
         if len(packet.payload) < _EVENT.size:
             raise RtpError("Telephone event is shorter than four bytes")
-        event, flags, duration = _EVENT.unpack_from(packet.payload)
+        event, flags, _ = _EVENT.unpack_from(packet.payload)
         if packet.ssrc == self._ssrc:
             ahead = timestamp_difference(packet.timestamp, self._timestamp)
             if ahead == 0 and event == self._event:
-                self._duration = max(self._duration, duration)
                 self._ended = self._ended or flags >= _END
                 return None
             if -_OLDEST_LATE < ahead < 0:
                 return None
             # An event too long for its field goes on under a new timestamp (RFC 4733 2.5.1.3).
-            goes_on = event == self._event and not self._ended and ahead == _LONGEST_SEGMENT
+            goes_on = event == self._event and not self._ended and _LONG_SEGMENT < ahead <= _LONGEST_SEGMENT
         else:
             goes_on = False
         self._ssrc = packet.ssrc
         self._timestamp = packet.timestamp
         self._event = event
-        self._duration = duration
         self._ended = flags >= _END
         return None if goes_on or event >= len(KEYS) else KEYS[event]
 

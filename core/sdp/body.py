@@ -25,8 +25,8 @@ def extract_sdp(content_type: str, body: bytes) -> bytes:
     if media_type == _SDP or (not media_type and body.lstrip().startswith(b"v=")):
         return body
     if not media_type.startswith("multipart/"):
-        named = re.sub(r"[^\x21-\x7e]", "?", media_type)[:60]
-        raise OfferRejected(415, f"Unsupported content type {named}" if named else "Body without content type")
+        named = f"Unsupported content type {quotable(media_type, 60)}"
+        raise OfferRejected(415, named if media_type else "Body without content type")
     matched = _BOUNDARY.search(content_type)
     if matched is None:
         raise OfferRejected(400, "Multipart body without boundary")
