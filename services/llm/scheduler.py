@@ -85,12 +85,12 @@ class Scheduler:
 
     def _admit(self) -> None:
         while self._waiting and len(self._active) < self._parallel:
-            generation = self._waiting[0]
+            generation = self._next_waiting()
             job = generation.job
             place = self.cache.acquire(job.session_id, job.prompt, job.max_tokens)
             if place is None and self._active:
                 return
-            self._waiting.popleft()
+            self._waiting.remove(generation)
             if place is None:
                 self._end(generation, Finish.FAILED, "no room in the cache")
                 continue
@@ -103,6 +103,11 @@ class Scheduler:
                 generation.sampler = self._engine.sampler(job.sampling)
             elif not generation.pending:
                 self._end(generation, Finish.LENGTH)
+
+    def _next_waiting(self) -> Generation:
+        """The first of a session that has no request running, so that one call cannot take every place."""
+        running = {generation.job.session_id for generation in self._active} - {""}
+        return next((g for g in self._waiting if g.job.session_id not in running), self._waiting[0])
 
     def _shares(self) -> list[tuple[Generation, int]]:
         """How many tokens each request has evaluated in this step."""

@@ -8,6 +8,7 @@ import grpc
 
 from services.common.lifecycle import Lifecycle
 from services.common.model_files import MODELS_DIR_DEFAULT
+from services.common.settings import ConfigurationError
 from services.llm.conversation import assemble
 from services.llm.engine import Engine
 from services.llm.engines import make_engine
@@ -59,6 +60,9 @@ class LlmService:
         assert self._thread is not None
         system_prompt = self._settings.system_prompt
         prompt = self._engine.encode_prefix(assemble(system_prompt, ()))
+        if len(prompt) >= self._thread.request_tokens_max:
+            problem = f"{len(prompt)} tokens, and a request has at most {self._thread.request_tokens_max}"
+            raise ConfigurationError([f"llm_service.system_prompt has {problem}"])
         job = Job(prompt=prompt, max_tokens=0, pinned=bool(system_prompt.strip()))
         async for _ in self._thread.submit(job).events():
             pass

@@ -31,7 +31,7 @@ class LlmSettings(Section):
     )
     prompt_threads: int = key(2, env="LLM_PROMPT_THREADS", help="Threads that evaluate prompts.", ge=1)
     context_tokens: int = key(
-        4096,
+        3072,
         env="LLM_CONTEXT_TOKENS",
         unit="tokens",
         help="The cache of all calls together.",
@@ -54,7 +54,7 @@ class LlmSettings(Section):
 
     parallel: int = key(4, env="LLM_PARALLEL", unit="requests", help="Answered at the same time.", ge=1, le=64)
     sessions_cached: int = key(
-        8, env="LLM_SESSIONS_CACHED", unit="sessions", help="Whose prompts are kept in the cache.", ge=1, le=256
+        8, env="LLM_SESSIONS_CACHED", unit="sessions", help="Whose prompts are kept in the cache.", ge=1, le=255
     )
     waiting_max: int = key(
         16, env="LLM_WAITING_MAX", unit="requests", help="That wait beyond `parallel`; further ones are refused.", ge=0

@@ -37,6 +37,15 @@ class ScriptedEngine:
     def info(self) -> EngineInfo:
         return self._info
 
+    @property
+    def used_tokens(self) -> int:
+        """That all sequences hold together."""
+        return len({cell.number for cells in self._sequences for cell in cells})
+
+    def tokens(self, sequence: int) -> list[int]:
+        """That one sequence holds."""
+        return [cell.token for cell in self._sequences[sequence]]
+
     def load(self) -> None:
         """There is nothing to load."""
 
@@ -63,7 +72,7 @@ class ScriptedEngine:
             if feed.position != len(cells) or not feed.tokens:
                 raise EngineFailed(f"sequence {feed.sequence} has {len(cells)} tokens, not {feed.position}")
             cells.extend(_Cell(next(self._numbers), token) for token in feed.tokens)
-        if len({cell.number for cells in self._sequences for cell in cells}) > self._info.context_tokens:
+        if self.used_tokens > self._info.context_tokens:
             raise EngineFailed("the cache is full")
         return [self._next(feed.sequence) if feed.sampler else None for feed in feeds]
 
@@ -87,7 +96,7 @@ class ScriptedEngine:
         return tokens
 
     def _next(self, sequence: int) -> int:
-        tokens = [cell.token for cell in self._sequences[sequence]]
+        tokens = self.tokens(sequence)
         answer_at = _last(tokens, CONTROL["assistant"]) + 1
         said_at = _last(tokens, CONTROL["user"]) + 1
         said = bytes(token for token in tokens[said_at:answer_at] if token < min(CONTROL.values()))
