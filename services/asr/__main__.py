@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from services.asr.engines.registry import create_engine
 from services.asr.service import AsrService
 from services.asr.settings import AsrSettings
+from services.asr.voice_activity import SileroModel
 from services.common.lifecycle import Lifecycle
 from services.common.metrics import REGISTRY
 from services.common.model_files import ModelSettings
@@ -18,7 +19,7 @@ PORT = 50051
 def create(loaded: Loaded, lifecycle: Lifecycle) -> AsrService:
     settings = loaded[AsrSettings]
     engine = create_engine(settings, loaded[ModelSettings].directory)
-    return AsrService(engine, settings, lifecycle, REGISTRY)
+    return AsrService(engine, SileroModel(), settings, lifecycle, REGISTRY)
 
 
 def build(_environ: Mapping[str, str]) -> ServiceProcess:

@@ -48,7 +48,7 @@ _PHRASES = frozenset(
 
 # Evidence so thin that only an unlikely phrase can stand on it.
 _WEAK_SPEECH_S = 0.25
-_WEAK_SPEECH_PROBABILITY = 0.7
+_WEAK_SPEECH_PROBABILITY = 0.55
 _WEAK_NO_SPEECH = 0.4
 _WEAK_LOG_PROBABILITY = -0.75
 

@@ -1,9 +1,9 @@
 """The speech-to-text service: its engine, what all streams share, and their life."""
 
 import asyncio
+import ctypes
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import grpc
 from prometheus_client import CollectorRegistry
@@ -14,9 +14,8 @@ from services.asr.servicer import AsrServicer
 from services.asr.session import Hearing
 from services.asr.settings import AsrSettings
 from services.asr.statistics import Statistics
-from services.asr.voice_activity import SileroModel, VoiceActivity, silero_path
+from services.asr.voice_activity import VoiceActivityModel
 from services.common.lifecycle import Lifecycle
-from services.common.model_files import ModelMissing
 from voice_api import asr_pb2, asr_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -28,12 +27,17 @@ class AsrService:
     name = "asr-service"
 
     def __init__(
-        self, engine: Engine, settings: AsrSettings, lifecycle: Lifecycle, registry: CollectorRegistry
+        self,
+        engine: Engine,
+        voice_activity: VoiceActivityModel,
+        settings: AsrSettings,
+        lifecycle: Lifecycle,
+        registry: CollectorRegistry,
     ) -> None:
         self._engine = engine
-        self._silero: SileroModel | None = None
+        self._voice_activity = voice_activity
         self._scheduler = Scheduler(engine.passes)
-        hearing = Hearing(engine, self._scheduler, Statistics(registry), settings, self._voice_activity)
+        hearing = Hearing(engine, self._scheduler, Statistics(registry), settings, voice_activity)
         self._servicer = AsrServicer(hearing, lifecycle)
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
@@ -49,13 +53,13 @@ class AsrService:
         self._engine.close()
 
     def _load(self) -> None:
-        if self._silero is None:
-            try:
-                self._silero = SileroModel(silero_path())
-            except FileNotFoundError as error:
-                raise ModelMissing(Path("faster_whisper/assets/silero_vad_v6.onnx"), "uv sync --extra asr") from error
+        self._voice_activity.load()
         self._engine.load()
+        give_back_memory()
 
-    def _voice_activity(self) -> VoiceActivity:
-        assert self._silero is not None, "streams begin after load"
-        return self._silero.stream()
+
+def give_back_memory() -> None:
+    """Returns to the system what loading took and freed again, where the C library can (glibc's malloc_trim)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -80,7 +80,9 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
         with self._hearing.statistics.connection():
             if options.sample_rate_hz != SAMPLE_RATE_HZ:
                 samples = Upsampler().feed(samples)
-            segmenter = Segmenter(self._hearing.voice_activity(), settings.vad_threshold, settings.margin_ms / 1000)
+            segmenter = Segmenter(
+                self._hearing.voice_activity.stream(), settings.vad_threshold, settings.margin_ms / 1000
+            )
             utterance = Utterance(
                 self._hearing.engine, self._hearing.scheduler, options.recognition, segmenter.utterance
             )

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.asr.engine import SAMPLE_RATE_HZ, Engine, Samples, Transcript
@@ -14,7 +13,7 @@ from services.asr.segmenter import Segmenter
 from services.asr.settings import AsrSettings
 from services.asr.statistics import Statistics
 from services.asr.utterance import Utterance
-from services.asr.voice_activity import VoiceActivity
+from services.asr.voice_activity import VoiceActivityModel
 
 # Audio is looked at in steps, so that one long message is heard like many short ones.
 _STEP_S = 0.1
@@ -52,7 +51,7 @@ class Hearing:
     scheduler: Scheduler
     statistics: Statistics
     settings: AsrSettings
-    voice_activity: Callable[[], VoiceActivity]
+    voice_activity: VoiceActivityModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Session:
         self._group = group
         self._clock = asyncio.get_running_loop().time
         self._upsampler = Upsampler() if options.sample_rate_hz != SAMPLE_RATE_HZ else None
-        self._segmenter = Segmenter(hearing.voice_activity(), settings.vad_threshold, settings.margin_ms / 1000)
+        self._segmenter = Segmenter(hearing.voice_activity.stream(), settings.vad_threshold, settings.margin_ms / 1000)
         self._pause_s = settings.pause_ms / 1000
         self._utterance = self._begin()
         self._reading: asyncio.Task[None] | None = None

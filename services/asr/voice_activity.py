@@ -2,12 +2,13 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 
 from services.asr.engine import Samples
+from services.common.model_files import ModelMissing
 
 WINDOW = 512
 _CONTEXT = 64
@@ -24,18 +25,40 @@ class VoiceActivity(Protocol):
         """That each window is speech, for an array of shape (n, WINDOW), in order."""
 
 
+class VoiceActivityModel(Protocol):
+    """What the streams' VADs have in common."""
+
+    def load(self) -> None:
+        """Raises ModelMissing."""
+
+    def stream(self) -> VoiceActivity: ...
+
+
 def silero_path() -> Path:
     """Found without importing faster_whisper, which would load its libraries for a Vosk service too."""
     spec = find_spec("faster_whisper")
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError("the package faster-whisper is not installed")
-    return Path(spec.origin).parent / "assets" / "silero_vad_v6.onnx"
+    folder = Path(spec.origin).parent if spec and spec.origin else Path("faster_whisper")
+    path = folder / "assets" / "silero_vad_v6.onnx"
+    if not path.exists():
+        raise ModelMissing(path, "uv sync --extra asr")
+    return path
 
 
 class SileroModel:
     """The weights, shared by all streams."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self) -> None:
+        self._session: Any = None
+
+    def load(self) -> None:
+        """Harmless when it is loaded.
+
+        Raises:
+            ModelMissing: the package that carries it is not installed.
+        """
+        if self._session is not None:
+            return
+        path = silero_path()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -44,6 +67,7 @@ class SileroModel:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(self, windows: Samples, h: Samples, c: Samples) -> tuple[Samples, Samples, Samples]:
+        assert self._session is not None, "streams begin after load"
         probabilities, h, c = self._session.run(None, {"input": windows, "h": h, "c": c})
         return probabilities.reshape(-1), h, c
 

@@ -21,6 +21,7 @@ from services.asr.engine import (
 )
 from services.asr.engines import whisper_window
 from services.asr.engines.joined import joined
+from services.asr.engines.whisper_window import ADAPTIVE, FULL, WindowShape
 from services.asr.settings import AsrSettings
 from services.common.model_files import ModelBroken, ModelMissing, resolve
 
@@ -30,7 +31,7 @@ _FILES = ("model.bin", "config.json", "tokenizer.json")
 _THREADS_MAX = 2
 # Room for the words of the business in the decoder's prompt; each token there costs time in every reading.
 _PHRASE_TOKENS_MAX = 64
-# Of digital silence and noise the engine never sees more: the longest stretch it reads at once.
+# A longer utterance is read piece by piece, cut at a quiet place: over long stretches tiny models skip words.
 _PIECE_MAX_S = 16.0
 _PIECE_MIN_S = 10.0
 _CUT_STEP_S = 0.1
@@ -52,18 +53,24 @@ class _Reading:
 
 
 class FasterWhisper:
-    """One copy of the weights; readings queue for it."""
+    """One copy of the weights; readings queue for it.
+
+    Attributes:
+        read_twice: doubtful readings that were made again in the full window.
+    """
 
     name = "faster_whisper"
     repeatable = True
     passes = 1
     interim_interval_s = 0.7
 
-    def __init__(self, settings: AsrSettings, models_dir: Path) -> None:
+    def __init__(self, settings: AsrSettings, models_dir: Path, window: WindowShape | None = None) -> None:
         self._settings = settings
         self._models_dir = models_dir
         self._path = Path(settings.model or MODEL_DEFAULT)
         self.threads = settings.cpu_threads or min(_THREADS_MAX, os.cpu_count() or 1)
+        self._window = window or (ADAPTIVE if settings.window == "adaptive" else FULL)
+        self.read_twice = 0
         self._whisper: Any = None
         self._suppressed: tuple[int, ...] = ()
 
@@ -110,12 +117,11 @@ class FasterWhisper:
     def read(self, samples: Samples, options: RecognitionOptions) -> Transcript:
         """The best reading: in a short window, and again in the full one where that is doubtful."""
         features = self._features(samples)
-        frames = whisper_window.WINDOW_MAX_FRAMES
-        if self._settings.window == "adaptive":
-            frames = whisper_window.window_frames(features.shape[1])
+        frames = self._window.frames(features.shape[1])
         reading = self._pass(features, frames, options, thorough=True)
         assert reading is not None
-        if reading.doubtful and frames < whisper_window.WINDOW_MAX_FRAMES:
+        if reading.doubtful:
+            self.read_twice += 1
             reading = self._pass(features, whisper_window.WINDOW_MAX_FRAMES, options, thorough=True)
             assert reading is not None
         return reading.transcript
@@ -125,7 +131,7 @@ class FasterWhisper:
     ) -> Transcript | None:
         """A reading in a short window, whatever it is worth."""
         features = self._features(samples)
-        frames = whisper_window.window_frames(features.shape[1])
+        frames = self._window.frames(features.shape[1])
         reading = self._pass(features, frames, options, thorough=False, superseded=superseded)
         return reading.transcript if reading else None
 
@@ -211,7 +217,7 @@ class FasterWhisper:
         """The decoder's start: the words of the business as text that came before, then what to do."""
         prompt: list[int] = []
         if phrases:
-            hint = tokenizer.encode(" " + ", ".join(phrases))
+            hint = tokenizer.encode(" " + ". ".join(phrases) + ".")
             prompt = [tokenizer.sot_prev, *hint[:_PHRASE_TOKENS_MAX]]
         return [*prompt, *tokenizer.sot_sequence, tokenizer.no_timestamps]
 
@@ -256,7 +262,7 @@ class WhisperRecognition:
 
 
 def quietest(samples: Samples) -> int:
-    """Where to cut a long stretch: the quietest tenth of a second between its eighteenth and twenty-sixth second."""
+    """Where to cut a long stretch: the quietest tenth of a second late in its first piece."""
     step = int(_CUT_STEP_S * SAMPLE_RATE_HZ)
     first = int(_PIECE_MIN_S * SAMPLE_RATE_HZ)
     last = int(_PIECE_MAX_S * SAMPLE_RATE_HZ)

@@ -5,6 +5,7 @@ room after the last word makes the decoder start again from the beginning; some 
 """
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +13,6 @@ from services.asr.engine import Samples
 
 FRAMES_PER_SECOND = 100
 WINDOW_MAX_FRAMES = 3000
-_WINDOW_MIN_FRAMES = 1000
-_ROOM_FRAMES = 300
 
 # Fast speech stays below this; the looping decoder does not.
 _TOKENS_PER_SECOND = 7
@@ -22,9 +21,21 @@ _REPETITIVE = 2.0
 _RESTART_WORDS_MIN = 2
 
 
-def window_frames(audio_frames: int) -> int:
-    """Frames to give the encoder for so many frames of speech."""
-    return min(WINDOW_MAX_FRAMES, max(_WINDOW_MIN_FRAMES, audio_frames + _ROOM_FRAMES))
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """How short a window may be, and how much room it leaves after the speech."""
+
+    frames_min: int
+    room_frames: int
+
+    def frames(self, audio_frames: int) -> int:
+        """To give the encoder for so many frames of speech."""
+        return min(WINDOW_MAX_FRAMES, max(self.frames_min, audio_frames + self.room_frames))
+
+
+# docs/benchmarks.md compares them: with less the decoder starts to loop, with more it only takes longer.
+ADAPTIVE = WindowShape(frames_min=1000, room_frames=300)
+FULL = WindowShape(frames_min=WINDOW_MAX_FRAMES, room_frames=0)
 
 
 def padded(features: Samples, frames: int) -> Samples:
