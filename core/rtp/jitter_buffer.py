@@ -180,7 +180,7 @@ class JitterBuffer:
         self.gaps += 1
         elapsed = timestamp_difference(self._waiting[following].timestamp, self._last_timestamp)
         # Keys keep their timestamp through many packets, and a pause moves it without any.
-        step = self._step or elapsed // (ahead + 1)
+        step = self._step or min(elapsed // (ahead + 1), _LONGEST_STEP)
         duration = max(0, min(elapsed - step, ahead * step))
         self._expected = following
         self._append(Gap(ahead, duration))

@@ -146,6 +146,14 @@ def test_loss_of_the_second_packet_has_its_share_of_the_time() -> None:
     assert play(JitterBuffer(), 0, 2, 3, 4) == [0, Gap(1, 160), 2, 3, 4]
 
 
+def test_absurd_timestamps_make_no_endless_gap() -> None:
+    buffer = JitterBuffer()
+    for number, timestamp in ((0, 0), (2, 2**31 - 1), (3, 5), (4, 2**32 - 1)):
+        buffer.put(packet(number, timestamp=timestamp), 0.0)
+
+    assert drain(buffer, 0.0) == [0, Gap(1, 960), 2, 3, 4]
+
+
 def test_change_of_packet_time_is_learnt() -> None:
     buffer = JitterBuffer()
     play(buffer, 0, 1)
