@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-MAX_CLAUSE_CHARS = 80
+MAX_CLAUSE_CHARS = 64
 FIRST_CLAUSE_WORDS = 10
 MIN_CLAUSE_WORDS = 3
 

@@ -71,6 +71,10 @@ class Engine(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Gives back the memory that only work needs."""
+        ...
+
     def close(self) -> None:
         """Frees what it holds. Harmless the second time."""
         ...

@@ -144,13 +144,13 @@ def _month(match: re.Match[str]) -> str:
 
 def _address(match: re.Match[str]) -> str:
     host = match["host"]
-    path = (match["path"] or "").rstrip("/")
-    # A path is read for a screen, not for an ear: only its words are said.
-    words = re.sub(r"[?#].*", "", path).replace("/", " slash ").replace("_", " ").replace("-", " ")
+    # A query is read by a machine, not by an ear.
+    path = re.sub(r"[?#].*", "", match["path"] or "").rstrip("/")
+    words = path.replace("/", " slash ").replace("_", " ").replace("-", " ")
     return f"{host}{words}"
 
 
-_HOST_AND_PATH = r"(?P<host>[\w.-]+\w)(?P<path>/[^\s,;!)]*[^\s,;.!?)])?/?"
+_HOST_AND_PATH = r"(?P<host>[\w.-]+\w)(?P<path>/(?:[^\s,;!)]*[^\s,;.!?)])?)?"
 _I = re.IGNORECASE
 _DAY = "|".join(_WEEKDAYS)
 _HALF_DAY = r"(?P<half>[ap])\.?m\b"
@@ -164,10 +164,9 @@ _MARKUP: _Rules = (
     (re.compile(r"^\s*(?:#{1,6}|[-*+•>]|\d{1,2}[.)](?=\s+\S))\s+", re.MULTILINE), ""),
     (re.compile(r"(?<=\d)\s*[*×]\s*(?=\d)"), " times "),  # noqa: RUF001  the sign of multiplication
     (re.compile(r"\*+|~~|(?<!\w)_+|_+(?!\w)"), ""),
-    (re.compile(r"\|"), ", "),
+    (re.compile(r"\s*\|\s*"), ", "),
     (re.compile(r"&(?:amp|#38);"), "&"),
     (re.compile(r"_(?=[\w.]*@)"), " underscore "),
-    (re.compile(r"(?<=\w)_(?=\w)"), " "),
 )  # fmt: skip
 _ENGLISH: _Rules = (
     # Addresses of the web: the scheme is not said.
@@ -227,7 +226,7 @@ def _without_symbols(text: str) -> str:
     """Emoji, other pictures and invisible marks are not said."""
     return "".join(
         c if unicodedata.category(c) not in _SILENT or c in "°" else " "
-        for c in text
+        for c in text.replace("_", " ")
         if unicodedata.category(c) != "Cf" and c not in "\ufe0e\ufe0f\u20e3"
     )
 

@@ -23,7 +23,7 @@ class TtsService:
     def __init__(self, settings: SynthesisSettings, engine: Engine, lifecycle: Lifecycle) -> None:
         self._settings = settings
         self._engine = engine
-        self._turnstile = Turnstile(settings.renderers)
+        self._turnstile = Turnstile(settings.renderers, engine.rest, settings.rest_after_s)
         cache = PhraseCache(settings.cache_size_max_bytes)
         speaker = Speaker(engine, self._turnstile, cache)
         self._servicer = TtsServicer(settings, engine, speaker, cache, lifecycle)
@@ -36,5 +36,6 @@ class TtsService:
         await asyncio.to_thread(self._engine.load, self._settings.voice)
 
     async def close(self) -> None:
+        self._turnstile.cancel_rest()
         await asyncio.to_thread(self._turnstile.close)
         self._engine.close()

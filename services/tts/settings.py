@@ -32,6 +32,13 @@ class SynthesisSettings(Section):
         ge=1,
         le=64,
     )
+    rest_after_s: float = key(
+        5.0,
+        env="TTS_REST_AFTER_S",
+        unit="s",
+        help="Memory that only rendering needs is given back after so long without any.",
+        gt=0,
+    )
     loaded_voices_max: int = key(
         2, env="TTS_LOADED_VOICES_MAX", help="Voices kept in memory, about 90 MB each.", ge=1, le=64
     )

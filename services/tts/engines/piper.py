@@ -1,6 +1,8 @@
 """Piper: VITS voices run by onnxruntime, phonemes by espeak-ng."""
 
+import ctypes
 import logging
+import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -13,12 +15,14 @@ from piper.voice import PiperVoice
 
 from services.common.model_files import ModelBroken
 from services.tts.engine import EngineSettings, UnknownVoiceError, Voice, Waveform
-from services.tts.engines.piper_voices import ENGINE, VoiceFiles, find_voice, installed_voices
+from services.tts.engines.piper_voices import ENGINE, VoiceFiles, command_for, find_voice, installed_voices
 
 log = logging.getLogger(__name__)
 
-# Memory grows with what is rendered in one run, about 30 MB a second of speech: six seconds at the most.
-_PHONEMES_MAX = 110
+# Memory grows with what is rendered in one run, about 20 MB a second of speech: five seconds at the most.
+_PHONEMES_MAX = 90
+# What the arena gives back, malloc keeps unless it is told not to; only glibc has a word for it.
+_LIBC = ctypes.CDLL("libc.so.6") if platform.libc_ver()[0] == "glibc" else None
 _WARM_UP = ("Hello.", "Thank you for calling, how can I help you today? We are open from nine to five.")
 
 
@@ -58,6 +62,14 @@ class PiperEngine:
     def render(self, text: str, voice: str, speaking_rate: float) -> Waveform:
         return self._voice(voice).render(text, speaking_rate)
 
+    def rest(self) -> None:
+        with self._loading:
+            loaded = list(self._loaded.values())
+        for voice in loaded:
+            voice.rest()
+        if _LIBC is not None:
+            _LIBC.malloc_trim(0)
+
     def close(self) -> None:
         with self._loading:
             self._loaded.clear()
@@ -85,10 +97,7 @@ class _LoadedVoice:
             self._piper = PiperVoice(session=_session(files, threads), config=PiperConfig.from_dict(files.config))
         # onnxruntime raises a class of its own for each status; their common base is Exception.
         except Exception as error:
-            raise ModelBroken(files.model, str(error).splitlines()[0]) from error
-        self._run_options = onnxruntime.RunOptions()
-        # Gives the run's memory back to the process, which would otherwise keep the largest clause's for ever.
-        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            raise ModelBroken(files.model, str(error).splitlines()[0], command_for(files.model)) from error
 
     def render(self, text: str, speaking_rate: float) -> Waveform:
         runs = [
@@ -98,7 +107,15 @@ class _LoadedVoice:
         ]
         return np.concatenate(runs) if runs else np.zeros(0, np.float32)
 
-    def _run(self, phonemes: list[str], speaking_rate: float) -> Waveform:
+    def rest(self) -> None:
+        """Shrinks the arena, which keeps the memory of the longest clause; done only when a run ends."""
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._run(["."], 1.0, options)
+
+    def _run(
+        self, phonemes: list[str], speaking_rate: float, options: onnxruntime.RunOptions | None = None
+    ) -> Waveform:
         config = self._piper.config
         ids = np.array([self._piper.phonemes_to_ids(phonemes)], dtype=np.int64)
         scales = [config.noise_scale, config.length_scale / speaking_rate, config.noise_w_scale]
@@ -109,7 +126,7 @@ class _LoadedVoice:
         }
         if config.num_speakers > 1:
             inputs["sid"] = np.array([config.default_speaker_id], dtype=np.int64)
-        audio: Waveform = self._piper.session.run(None, inputs, self._run_options)[0].ravel()
+        audio: Waveform = self._piper.session.run(None, inputs, options)[0].ravel()
         return np.clip(audio, -1.0, 1.0)
 
 
@@ -119,6 +136,8 @@ def _session(files: VoiceFiles, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Every clause has a length of its own, so that a plan for one is of no use to the next and costs memory.
+    options.enable_mem_pattern = False
     # A thread that spins for its next piece of work takes a core from recognition and the model.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(files.model), options, providers=["CPUExecutionProvider"])

@@ -57,7 +57,7 @@ def installed_voices(models_dir: Path) -> list[VoiceFiles]:
 def read_voice(model: Path) -> VoiceFiles:
     """What the configuration beside the model says."""
     path = model.with_name(model.name + ".json")
-    command = _command_for(model)
+    command = command_for(model)
     if not path.exists():
         raise ModelMissing(path, command)
     try:
@@ -65,6 +65,12 @@ def read_voice(model: Path) -> VoiceFiles:
         return VoiceFiles(_voice(model.stem, config), model, config)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelBroken(path, f"{type(error).__name__}: {error}", command) from error
+
+
+def command_for(model: Path) -> str:
+    """What gets the voice whose model this is, or says what there is."""
+    entry = _catalogued(model.stem)
+    return entry.command if entry else "oavc models list"
 
 
 def _voice(name: str, config: dict[str, Any]) -> Voice:
@@ -103,8 +109,3 @@ def _catalogued(name: str) -> Model | None:
 
 def _stem(entry: str) -> str:
     return Path(entry).stem
-
-
-def _command_for(model: Path) -> str:
-    entry = _catalogued(model.stem)
-    return entry.command if entry else "oavc models list"
