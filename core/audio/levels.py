@@ -47,10 +47,11 @@ def snr_db(reference: bytes, degraded: bytes, max_delay_samples: int = 0) -> flo
         signal = wanted * (float(np.dot(wanted, got)) / power)
         noise_power = float(np.sum(np.square(got - signal)))
         signal_power = float(np.dot(signal, signal))
+        if not signal_power:
+            continue
         if not noise_power:
             return math.inf
-        if signal_power:
-            best = max(best, 10 * math.log10(signal_power / noise_power))
+        best = max(best, 10 * math.log10(signal_power / noise_power))
     return best
 
 

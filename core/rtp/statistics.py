@@ -24,6 +24,7 @@ class ReceptionStatistics:
         "_received_before",
         "_sequence",
         "_ssrc",
+        "_timestamp",
         "_transit",
     )
 
@@ -33,6 +34,7 @@ class ReceptionStatistics:
         self._ssrc = -1
         self._past_lost = 0
         self._past_received = 0
+        self._timestamp = -1
         self._transit = -1
         self._jitter = 0.0
         self._expected_before = 0
@@ -52,6 +54,10 @@ class ReceptionStatistics:
             return False
         if sequence.restarts != restarts:
             self._begin_count()
+        if packet.timestamp == self._timestamp:
+            # The packets of a key share one timestamp (RFC 4733 2.2.1) and say nothing about delay.
+            return True
+        self._timestamp = packet.timestamp
         # RFC 3550 A.8, in timestamp units, which wrap.
         transit = (int(arrived_at_s * self._clock_rate_hz) - packet.timestamp) & 0xFFFFFFFF
         if self._transit >= 0:
@@ -107,6 +113,7 @@ class ReceptionStatistics:
         self._begin_count()
 
     def _begin_count(self) -> None:
+        self._timestamp = -1
         self._transit = -1
         self._jitter = 0.0
         self._expected_before = 0

@@ -48,4 +48,5 @@ def test_snr_forgives_delay_and_scale() -> None:
 
 def test_snr_of_nothing_in_common_is_the_worst() -> None:
     assert snr_db(bytes(100), tone(440, 8000)) == -math.inf
+    assert snr_db(tone(440, 8000), bytes(16_000)) == -math.inf
     assert snr_db(tone(440, 8000), b"") == -math.inf

@@ -52,6 +52,17 @@ def test_jitter_follows_the_recurrence_of_the_rfc() -> None:
     assert statistics.jitter_ms == pytest.approx(15.5 / 8, abs=0.02)
 
 
+def test_packets_of_a_key_make_no_jitter() -> None:
+    statistics = ReceptionStatistics(8000)
+    for number in range(60):
+        pressed = 10 <= number < 50
+        timestamp = 1600 if pressed else 160 * number
+        statistics.update(RtpPacket(101 if pressed else 0, number, timestamp, 1, b"1234"), 1.0 + number * 0.02)
+
+    assert statistics.jitter_ms < 0.13
+    assert statistics.packets_received == 60
+
+
 def test_fraction_lost_is_since_the_previous_report() -> None:
     statistics = ReceptionStatistics(8000)
     feed(statistics, 0, 1, 2, 4)
