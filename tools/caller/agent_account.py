@@ -80,6 +80,8 @@ class Management:
                     return ""
                 body = await response.json()
                 return "; ".join(map(str, body["reasons"])) or "not ready"
+        except aiohttp.ClientConnectorError as error:
+            raise AccountError(f"nothing listens on {self._url}") from error
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise AccountError(f"{self._url}: {error or type(error).__name__}") from error
 

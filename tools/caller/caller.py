@@ -27,23 +27,23 @@ _LINGER_S = 0.1
 class Observer(Protocol):
     """Told what happens while it happens, for people who watch."""
 
-    def picked_up(self, reply_ms: float) -> None: ...
+    def picked_up(self, reply_ms: float, /) -> None: ...
 
-    def caller_says(self, utterance: int, text: str) -> None: ...
+    def caller_says(self, utterance: int, text: str, /) -> None: ...
 
-    def agent_answers(self, utterance: int, voice_to_voice_ms: float) -> None: ...
+    def agent_answers(self, utterance: int, voice_to_voice_ms: float, /) -> None: ...
 
 
 class Unobserved:
     """Nobody watches."""
 
-    def picked_up(self, reply_ms: float) -> None:
+    def picked_up(self, reply_ms: float, /) -> None:
         pass
 
-    def caller_says(self, utterance: int, text: str) -> None:
+    def caller_says(self, utterance: int, text: str, /) -> None:
         pass
 
-    def agent_answers(self, utterance: int, voice_to_voice_ms: float) -> None:
+    def agent_answers(self, utterance: int, voice_to_voice_ms: float, /) -> None:
         pass
 
 

@@ -1,0 +1,1 @@
+"""The command line `oavc`: runs the connector on one machine, calls it, and checks what it needs."""

@@ -1,0 +1,65 @@
+"""Checks the configuration of all four processes: prints what is in force, secrets masked, or everything wrong."""
+
+import argparse
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.dialogue.knowledge import KnowledgeError
+from core.dialogue.knowledge import load as load_knowledge
+from core.dialogue.settings import DialogueSettings
+from core.settings import config_file, load_settings
+from services.common.process import ServiceProcess, load_service_settings
+from services.common.settings import ConfigurationError, effective
+from tools.oavc.console import complain, tell
+from tools.oavc.stack import SERVICES
+
+EXIT_CONFIGURATION = 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", help="configuration file (default: OAVC_CONFIG_FILE, else config/app.ini)")
+    parser.add_argument("--quiet", action="store_true", help="print problems only")
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 where every process would start with this configuration."""
+    path = config_file(os.environ, options.config)
+    shown, problems = check(path, os.environ)
+    if problems:
+        for problem in problems:
+            complain(f"oavc check: {problem}")
+        return EXIT_CONFIGURATION
+    if not options.quiet:
+        tell(f"# {path or 'defaults only: there is no configuration file'}\n")
+        tell("\n".join(f"# {process}\n{text}" for process, text in shown.items()))
+    return 0
+
+
+def check(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The effective configuration of each process, and all problems, each once."""
+    environ = {**environ, **({"OAVC_CONFIG_FILE": str(path)} if path else {})}
+    shown: dict[str, str] = {}
+    problems: dict[str, None] = {}
+    try:
+        core = load_settings(path, environ)
+        shown["core"] = effective(core)
+        knowledge = core[DialogueSettings].knowledge
+        if knowledge is not None:
+            load_knowledge(knowledge)
+    except ConfigurationError as error:
+        problems |= dict.fromkeys(error.problems)
+    except KnowledgeError as error:
+        problems[f"dialogue.knowledge: {error}"] = None
+    for name in SERVICES:
+        try:
+            shown[name] = effective(load_service_settings(_service(name, environ), environ))
+        except ConfigurationError as error:
+            problems |= dict.fromkeys(error.problems)
+    return shown, list(problems)
+
+
+def _service(name: str, environ: Mapping[str, str]) -> ServiceProcess:
+    process: ServiceProcess = importlib.import_module(f"services.{name}.__main__").build(environ)
+    return process

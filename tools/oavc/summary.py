@@ -1,0 +1,96 @@
+"""A call's report, for people."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from tools.caller.report import CallReport, medians
+from tools.caller.timing import percentile
+from tools.oavc.console import styled
+
+
+def describe_call(report: CallReport) -> list[str]:
+    """Every figure of one call, then the verdict."""
+    setup, quality, barge_in = report.setup, report.quality, report.barge_in
+    lines = ["  as heard on the line"]
+    if report.greeting_heard_as:
+        lines.append(f"    {'(greeting)':<44} {report.greeting_heard_as}")
+    lines += [
+        f"    {_short(turn.caller_said):<44} {turn.agent_heard_as or '(nothing)'}"
+        f"{styled(f'  [{_ms(turn.voice_to_voice_ms)}]', 'dim')}"
+        for turn in report.turns
+    ]
+    spoken = [turn.voice_to_voice_ms for turn in report.turns if turn.voice_to_voice_ms is not None]
+    rows = [
+        ("voice to voice", f"median {_ms(statistics.median(spoken) if spoken else None)}"),
+        ("set-up", f"{_ms(setup.reply_ms, 1)} to the reply, greeting heard {_ms(setup.greeting_ms)} later"),
+        (
+            "interruption",
+            f"silent {_ms(barge_in.onset_to_silence_ms)} after the caller began, "
+            f"{_ms(barge_in.decision_to_silence_ms)} after the decision",
+        ),
+        (
+            "packets",
+            f"{report.sent} sent, {quality.received} received, {quality.lost} lost, "
+            f"{quality.duplicated} twice, {quality.wrong_timestamp_steps} wrong timestamps",
+        ),
+        (
+            "pace",
+            f"off by {_ms(quality.gap_error_p50_ms, 2)} (p50), {_ms(quality.gap_error_p99_ms, 2)} (p99), "
+            f"{_ms(quality.gap_error_max_ms, 2)} (max)",
+        ),
+        *_process_rows(report.rss_mb, report.startup_s),
+    ]
+    lines += [f"  {name:<15} {value}" for name, value in rows]
+    return [*lines, *verdict(report.problems)]
+
+
+def describe_calls(reports: Sequence[CallReport]) -> list[str]:
+    """Several calls side by side: how many went well, and the spread of each figure."""
+    good = sum(report.ok for report in reports)
+    figures: dict[str, Iterable[float | None]] = {
+        "set-up ms": (report.setup.reply_ms for report in reports),
+        "greeting ms": (report.setup.greeting_ms for report in reports),
+        "voice to voice ms": (turn.voice_to_voice_ms for report in reports for turn in report.turns),
+        "onset to silence ms": (report.barge_in.onset_to_silence_ms for report in reports),
+        "gap error p99 ms": (report.quality.gap_error_p99_ms for report in reports),
+    }
+    lines = [f"  {good} of {len(reports)} calls went well", f"  {'':<20} {'p50':>8} {'p95':>8} {'max':>8}"]
+    for name, values in figures.items():
+        known = [value for value in values if value is not None]
+        if known:
+            row = [percentile(known, 50), percentile(known, 95), max(known)]
+            lines.append(f"  {name:<20} " + " ".join(f"{value or 0.0:>8.1f}" for value in row))
+    lost = sum(report.quality.lost for report in reports)
+    received = sum(report.quality.received for report in reports)
+    lines.append(f"  {'packets':<20} {received} received, {lost} lost")
+    problems = [f"{report.caller}: {problem}" for report in reports for problem in report.problems]
+    return [*lines, *verdict(problems)]
+
+
+def describe_medians(reports: Sequence[CallReport]) -> list[str]:
+    rows = [f"{name} {value:g}" for name, value in medians(reports).items() if value is not None]
+    return [f"  medians of {len(reports)} calls: {', '.join(rows)}"]
+
+
+def verdict(problems: Sequence[str]) -> list[str]:
+    if not problems:
+        return [f"  {styled('OK', 'green', 'bold')}: every question was answered rightly"]
+    return [f"  {styled('FAILED', 'red', 'bold')}: {problem}" for problem in problems]
+
+
+def _process_rows(rss_mb: Mapping[str, float], startup_s: Mapping[str, float]) -> list[tuple[str, str]]:
+    rows = []
+    if rss_mb:
+        each = ", ".join(f"{name} {size:.0f}" for name, size in rss_mb.items())
+        rows.append(("memory", f"{sum(rss_mb.values()):.0f} MB: {each}"))
+    if startup_s:
+        rows.append(("start", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in startup_s.items())))
+    return rows
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 44 else text[:43] + "…"
+
+
+def _ms(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{value:.{digits}f} ms"
