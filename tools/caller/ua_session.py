@@ -53,9 +53,7 @@ class Host(Protocol):
 
     report_ack: bool
 
-    def raise_session_event(
-        self, session: "UaSession", event_type: str, method: str, **more: Any
-    ) -> None: ...
+    def raise_session_event(self, session: "UaSession", event_type: str, method: str, **more: Any) -> None: ...
 
     def free(self, session: "UaSession") -> None: ...
 
@@ -86,9 +84,7 @@ class UaSession:
 
     def invited(self, body: str | None, headers: str, extra_params: str | None) -> Transaction:
         self._uas = Transaction("INVITE")
-        self._host.raise_session_event(
-            self, "NEW", "INVITE", body=body, headers=headers, extra_params=extra_params
-        )
+        self._host.raise_session_event(self, "NEW", "INVITE", body=body, headers=headers, extra_params=extra_params)
         return self._uas
 
     def cancel(self, headers: str) -> SipReply:

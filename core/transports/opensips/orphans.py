@@ -47,11 +47,6 @@ class Orphans:
                 self._keys.setdefault(key)
         self._added.set()
 
-    def forget_all(self) -> None:
-        """OpenSIPS was restarted, and has forgotten them too."""
-        for key in list(self._keys):
-            self._done(key)
-
     async def run(self) -> None:
         """Frees what is added, until cancelled."""
         while True:

@@ -24,7 +24,6 @@ class SubscriptionPolicy:
     expire_s: int = 30
     refresh_s: float = 10.0
     watch_s: float = 2.0
-    retry_s: float = _RETRY_S
 
 
 class Subscription:
@@ -33,7 +32,7 @@ class Subscription:
     Attributes:
         active: OpenSIPS lists us among its subscribers, as far as we know.
         alone: nobody else is listed. Two subscribers would both answer every call.
-        restarts: how often OpenSIPS was found to have been restarted.
+        restarts: how often OpenSIPS was found to have forgotten us.
     """
 
     def __init__(
@@ -43,14 +42,14 @@ class Subscription:
         *,
         event_ip: str,
         event_port: int,
-        on_active: Callable[[], None],
+        on_alone: Callable[[], None],
         on_restart: Callable[[], None],
     ) -> None:
         self._mi = mi
         self._policy = policy
         self._event_ip = event_ip
         self._event_port = event_port
-        self._on_active = on_active
+        self._on_alone = on_alone
         self._on_restart = on_restart
         self._socket_name = ""
         self._up_since: str | None = None
@@ -69,36 +68,37 @@ class Subscription:
                 interval_s = self._policy.watch_s
             except SignallingError as error:
                 self._unreachable(error)
-                interval_s = self._policy.retry_s
+                interval_s = _RETRY_S
             await asyncio.sleep(interval_s)
 
     async def check(self) -> None:
         """One round: is it the same OpenSIPS, is the subscription due, is it ours alone.
 
         Raises:
-            SignallingError: OpenSIPS did not answer.
+            SignallingError: OpenSIPS did not answer, or does not list us.
         """
-        loop = asyncio.get_running_loop()
+        was_active, was_alone = self.active, self.active and self.alone
         restarted = self._is_another_opensips(await self._mi.call("uptime", repeatable=True))
-        if restarted or not self.active or loop.time() >= self._renew_at_s:
-            await self._subscribe(self._policy.expire_s)
-            now_s = loop.time()
-            self._renew_at_s = now_s + self._policy.refresh_s
-            self._expires_at_s = now_s + self._policy.expire_s
-        listed = _subscribers(await self._mi.call("subscribers_list", repeatable=True))
-        self._look_for_others(listed)
+        if restarted or not was_active or asyncio.get_running_loop().time() >= self._renew_at_s:
+            await self._renew()
+        listed = await self._listed()
         if self._socket_name not in listed:
-            # Somebody removed us, or the list is older than our subscription: it is made anew at once.
-            self._lost("opensips does not list the subscription")
+            restarted = restarted or was_active
+            await self._renew()
+            listed = await self._listed()
+        if self._socket_name not in listed:
+            self._lost("opensips does not list it")
             raise SignallingError("subscribers_list: not among them")
+        self._look_for_others(listed)
+        self.active = True
         if restarted:
             self.restarts += 1
-            _log.warning("opensips was restarted")
+            _log.warning("opensips was restarted, or has dropped the subscription")
             self._on_restart()
-        if not self.active:
-            self.active = True
+        if not was_active:
             _log.info("subscribed to opensips", extra={"socket": self._socket_name, "alone": self.alone})
-            self._on_active()
+        if self.alone and not was_alone:
+            self._on_alone()
 
     async def end(self) -> None:
         """Asks OpenSIPS to send nothing more; events on their way may still come."""
@@ -108,6 +108,15 @@ class Subscription:
             except SignallingError:
                 _log.info("opensips was not told to stop", extra={"socket": self._socket_name})
         self.active = False
+
+    async def _renew(self) -> None:
+        await self._subscribe(self._policy.expire_s)
+        now_s = asyncio.get_running_loop().time()
+        self._renew_at_s = now_s + self._policy.refresh_s
+        self._expires_at_s = now_s + self._policy.expire_s
+
+    async def _listed(self) -> set[str]:
+        return _subscribers(await self._mi.call("subscribers_list", repeatable=True))
 
     async def _subscribe(self, expire_s: int) -> None:
         self._socket_name = f"udp:{self._reachable_ip()}:{self._event_port}"

@@ -102,8 +102,8 @@ class OpenSipsTransport:
             policy,
             event_ip=settings.event_ip,
             event_port=self.event_port,
-            on_active=lambda: self._spawn(self._find_orphans(left)),
-            on_restart=self._opensips_restarted,
+            on_alone=lambda: self._spawn(self._find_orphans(left)),
+            on_restart=self._audit.soon,
         )
         self._subscription = subscription
         try:
@@ -263,10 +263,6 @@ class OpenSipsTransport:
         if nobodys:
             _log.warning("ending sessions of a predecessor", extra={"sessions": len(nobodys)})
             self.orphans.add(nobodys)
-
-    def _opensips_restarted(self) -> None:
-        self.orphans.forget_all()
-        self._audit.soon()
 
     # The end.
 
