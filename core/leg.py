@@ -45,7 +45,7 @@ class CallInfo:
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """A stretch of the caller's audio, in order, gaps filled: 16-bit little-endian mono PCM at `CallLeg.sample_rate_hz`.
+    """A stretch of the caller's audio, in order, gaps filled: 16-bit mono PCM at `CallLeg.sample_rate_hz`.
 
     Attributes:
         received_at_s: monotonic time at which its last packet reached this machine.

@@ -34,3 +34,8 @@ class ClauseAggregator:
         """What is left at the end of the text."""
         rest, self._text = self._text.strip(), ""
         return [rest] if rest else []
+
+
+def ends_sentence(clause: str) -> bool:
+    """Whether a sentence ends with this clause."""
+    return clause.rstrip("\"')] ").endswith((".", "!", "?"))

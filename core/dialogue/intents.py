@@ -48,7 +48,7 @@ _PATTERNS: tuple[tuple[Intent, re.Pattern[str]], ...] = tuple(
         ),
         (
             Intent.THANKS,
-            r"^(?:okay |ok |great |perfect |alright )?(?:, ?)?(?:thanks|thank you)(?: very much| so much| a lot)?[.!]*$",
+            r"^(?:(?:okay|ok|great|perfect|alright),? )?(?:thanks|thank you)(?: very much| so much| a lot)?[.!]*$",
         ),
         (Intent.GREETING, r"^(?:hello|hi|hey|good (?:morning|afternoon|evening))(?: there)?[.!?]*$"),
     )

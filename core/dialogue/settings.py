@@ -38,6 +38,7 @@ class DialogueSettings(Section):
     grounded: bool = key(
         True, help="Hold back a clause of the model's that names a number, day, price or name nobody gave it"
     )
+    max_sentences: int = key(2, ge=1, le=50, help="Sentences of the model's that are spoken in one answer")
     way_out_message: str = key(
         "I am sorry, I do not know that. Is there anything else I can help you with?",
         help="Answer where neither the knowledge nor the model knows",

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
-from core.dialogue.clauses import ClauseAggregator
+from core.dialogue.clauses import ClauseAggregator, ends_sentence
 from core.dialogue.dialogue import Reply
 from core.dialogue.grounding import invented
 from core.dialogue.settings import DialogueSettings
@@ -46,14 +47,16 @@ class ReplyMaker:
     session_id: str
     sample_rate_hz: int
 
-    async def pieces(self, reply: Reply, times: ReplyTimes) -> AsyncIterator[Piece]:
+    async def pieces(self, reply: Reply, times: ReplyTimes) -> AsyncGenerator[Piece, None]:
         """The reply's audio as it is made. A failed provider is apologised for; only cancellation is raised."""
         try:
-            async for clause in self._clauses(reply):
-                times.answered_s = times.answered_s or time.monotonic()
-                async for piece in self.say(clause):
-                    times.synthesised_s = times.synthesised_s or time.monotonic()
-                    yield piece
+            async with aclosing(self._clauses(reply)) as clauses:
+                async for clause in clauses:
+                    times.answered_s = times.answered_s or time.monotonic()
+                    async with aclosing(self.say(clause)) as pieces:
+                        async for piece in pieces:
+                            times.synthesised_s = times.synthesised_s or time.monotonic()
+                            yield piece
         except ProviderError as error:
             stage = "tts" if times.answered_s else "llm"
             metrics.PROVIDER_FAILURES.labels(stage).inc()
@@ -64,44 +67,49 @@ class ReplyMaker:
                 times.synthesised_s = times.synthesised_s or time.monotonic()
                 yield apology
 
-    async def say(self, text: str) -> AsyncIterator[Piece]:
+    async def say(self, text: str) -> AsyncGenerator[Piece, None]:
         """The audio of one text: from the phrase book where it is there, else from the synthesizer."""
         rendered = self.fixed(text)
         if rendered is not None:
             yield rendered
             return
         begun = False
-        async for pcm in self.synthesizer.synthesize(text, self.sample_rate_hz):
-            yield Piece(pcm, "" if begun else text)
-            begun = True
+        async with aclosing(self.synthesizer.synthesize(text, self.sample_rate_hz)) as audio:
+            async for pcm in audio:
+                yield Piece(pcm, "" if begun else text)
+                begun = True
 
     def fixed(self, text: str) -> Piece | None:
         """A text from the phrase book, or None where it has not been rendered."""
         pcm = self.phrases.get(text, self.sample_rate_hz)
         return None if pcm is None else Piece(pcm, text)
 
-    async def _clauses(self, reply: Reply) -> AsyncIterator[str]:
+    async def _clauses(self, reply: Reply) -> AsyncGenerator[str, None]:
         if reply.text is not None:
             yield reply.text
             return
         said: list[str] = []
-        async for clause in self._model_clauses(reply):
-            facts = invented(clause, (*reply.given, *said)) if self.settings.grounded else set()
-            if facts or clause in said:
-                # What follows a wrong or repeated clause rests on it.
-                metrics.UNGROUNDED.inc(bool(facts))
-                log.info("clause held back", extra={"facts": len(facts), "repeated": clause in said})
-                break
-            said.append(clause)
-            yield clause
+        async with aclosing(self._model_clauses(reply)) as clauses:
+            async for clause in clauses:
+                facts = invented(clause, (*reply.given, *said)) if self.settings.grounded else set()
+                if facts or clause in said:
+                    # What follows a wrong or repeated clause rests on it.
+                    metrics.UNGROUNDED.inc(bool(facts))
+                    log.info("clause held back", extra={"facts": len(facts), "repeated": clause in said})
+                    break
+                said.append(clause)
+                yield clause
+                if sum(map(ends_sentence, said)) >= self.settings.max_sentences:
+                    break
         if not said:
             yield self.settings.way_out_message
 
-    async def _model_clauses(self, reply: Reply) -> AsyncIterator[str]:
+    async def _model_clauses(self, reply: Reply) -> AsyncGenerator[str, None]:
         aggregator = ClauseAggregator()
-        async for text in self.generator.generate(reply.messages, self.parameters, self.session_id):
-            for clause in aggregator.feed(text):
-                yield clause
+        async with aclosing(self.generator.generate(reply.messages, self.parameters, self.session_id)) as words:
+            async for text in words:
+                for clause in aggregator.feed(text):
+                    yield clause
         for clause in aggregator.flush():
             yield clause
 
@@ -122,7 +130,7 @@ class PreparedReply:
         self._task = asyncio.get_running_loop().create_task(self._make(maker), name="reply")
         self._task.add_done_callback(lambda _: self._news.set())
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The audio made so far, then the rest as it is made."""
         read = 0
         while True:

@@ -4,7 +4,7 @@ Every method raises only the `ProviderError` family of core.errors, `ValueError`
 provider could serve, and `asyncio.CancelledError`; cancelling stops the work on the provider's side too.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -84,8 +84,11 @@ class Generator(Protocol):
 
     def generate(
         self, messages: Sequence[Message], parameters: GenerationParameters, session_id: str
-    ) -> AsyncIterator[str]:
-        """The answer, piece by piece. Requests of one session share the cache of their common prompt."""
+    ) -> AsyncGenerator[str, None]:
+        """The answer, piece by piece; closing it early stops the work.
+
+        Requests of one session share the cache of their common prompt.
+        """
 
     async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
         """Evaluates the beginning of a conversation ahead of its first question."""
@@ -104,8 +107,8 @@ class Synthesizer(Protocol):
 
     name: str
 
-    def synthesize(self, text: str, sample_rate_hz: int) -> AsyncIterator[bytes]:
-        """The spoken text as 16-bit mono PCM, in pieces as they are made."""
+    def synthesize(self, text: str, sample_rate_hz: int) -> AsyncGenerator[bytes, None]:
+        """The spoken text as 16-bit mono PCM, in pieces as they are made; closing it early stops the work."""
 
     @property
     def ready(self) -> bool: ...

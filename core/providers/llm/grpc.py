@@ -1,7 +1,7 @@
 """The language model behind `opensips.ai.llm.LLMService`."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 
@@ -38,7 +38,7 @@ class GrpcGenerator:
 
     async def generate(
         self, messages: Sequence[Message], parameters: GenerationParameters, session_id: str
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         call = self._stub.ProcessText(
             llm_pb2.TextProcessingRequest(
                 messages=_to_proto(messages),

@@ -1,7 +1,7 @@
 """A language model that always answers alike: for load tests and for trying a configuration without models."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from core.providers.base import GenerationParameters, Message
 from core.providers.settings import LlmSettings
@@ -24,7 +24,7 @@ class ScriptedGenerator:
 
     async def generate(
         self, messages: Sequence[Message], parameters: GenerationParameters, session_id: str
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         self.asked.append(tuple(messages))
         for number, word in enumerate(self._answer.split()):
             await asyncio.sleep(self._word_s)

@@ -1,6 +1,6 @@
 """The voice behind `opensips.ai.tts.TTSService`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import grpc
 
@@ -28,7 +28,7 @@ class GrpcSynthesizer:
     def ready(self) -> bool:
         return self._service.ready
 
-    async def synthesize(self, text: str, sample_rate_hz: int) -> AsyncIterator[bytes]:
+    async def synthesize(self, text: str, sample_rate_hz: int) -> AsyncGenerator[bytes, None]:
         call = self._stub.SynthesizeText(
             tts_pb2.SynthesizeRequest(
                 text=text,

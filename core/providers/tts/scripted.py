@@ -3,7 +3,7 @@
 import asyncio
 import math
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from core.providers.settings import TtsSettings
 
@@ -25,7 +25,7 @@ class ScriptedSynthesizer:
         self._first_audio_s = first_audio_s
         self.said: list[str] = []
 
-    async def synthesize(self, text: str, sample_rate_hz: int) -> AsyncIterator[bytes]:
+    async def synthesize(self, text: str, sample_rate_hz: int) -> AsyncGenerator[bytes, None]:
         self.said.append(text)
         await asyncio.sleep(self._first_audio_s)
         left = round(len(text) * CHARACTER_S * sample_rate_hz)
