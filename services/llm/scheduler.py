@@ -1,7 +1,7 @@
 """Continuous batching: every step, each request that is answering gets its next token, and some prompt is evaluated.
 
-Requests start in the order they came. A step takes a token of every answer first; what is left of it is dealt out
-evenly among the prompts, so that neither a long answer nor a long prompt keeps anyone waiting for more than a step.
+Requests start in the order they came. A step takes a token of every answer first; what is left of it goes to the
+prompts, the shortest first, so that neither a long answer nor a long prompt keeps anyone waiting for more than a step.
 """
 
 import logging
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # Over so many of the last steps the rate of tokens is measured.
 _RATE_STEPS = 256
+# The part of a step that the prompt which came first has for itself.
+_OLDEST_PROMPT_DIVISOR = 4
 
 
 class Scheduler:
@@ -114,12 +116,16 @@ class Scheduler:
         prompts = [generation for generation in self._active if not generation.answering]
         room = self._engine.info.step_tokens - (len(self._active) - len(prompts))
         shares = [(generation, 1) for generation in self._active if generation.answering]
-        # Those that need least first: what they leave over is the others'.
-        prompts.sort(key=lambda generation: len(generation.pending))
-        for index, generation in enumerate(prompts):
-            take = min(len(generation.pending), -(-room // (len(prompts) - index)))
-            shares.append((generation, take))
-            room -= take
+        takes = dict.fromkeys(prompts, 0)
+        if prompts:
+            # Whoever came first gets on, however many shorter ones come after.
+            takes[prompts[0]] = min(len(prompts[0].pending), max(room // _OLDEST_PROMPT_DIVISOR, 1))
+            room -= takes[prompts[0]]
+        for generation in sorted(prompts, key=lambda generation: len(generation.pending)):
+            more = min(len(generation.pending) - takes[generation], room)
+            takes[generation] += more
+            room -= more
+        shares.extend(takes.items())
         return shares
 
     def _advance(self, generation: Generation, take: int, token: int | None) -> None:

@@ -29,7 +29,9 @@ class LlmSettings(Section):
     threads: int = key(
         1, env="LLM_THREADS", help="Threads that generate. Beyond the cores to spare it gets slower.", ge=1
     )
-    prompt_threads: int = key(2, env="LLM_PROMPT_THREADS", help="Threads that evaluate prompts.", ge=1)
+    prompt_threads: int = key(
+        1, env="LLM_PROMPT_THREADS", help="Threads that evaluate prompts. 2 is faster only while a core is idle.", ge=1
+    )
     context_tokens: int = key(
         3072,
         env="LLM_CONTEXT_TOKENS",
@@ -44,7 +46,7 @@ class LlmSettings(Section):
         "q8_0", env="LLM_CACHE_TYPE", help="Numbers in the cache; f16 takes twice the memory of q8_0."
     )
     step_tokens: int = key(
-        32,
+        16,
         env="LLM_STEP_TOKENS",
         unit="tokens",
         help="Evaluated at a time. Small: a long prompt delays the others less. Large: it is done a little sooner.",
