@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 # Longer than any RTP packet of speech; what does not fit is cut off, and counted as oversized.
 MAX_DATAGRAM_BYTES = 2048
-_BATCH = 16
+MAX_BATCH = 16
 _SOCKADDR = struct.Struct("=H2s4s8x")
 _SOCKADDR_BYTES = 16
 _CONTROL_BYTES = 64
@@ -80,14 +80,14 @@ class ReceiveBuffers:
         self._clock = clock
         per_message = MAX_DATAGRAM_BYTES + _SOCKADDR_BYTES + _CONTROL_BYTES + _IOVEC.size + _MMSGHDR.size
         # Slices of a memory map are bytes at once, without a view in between.
-        self._memory = mmap.mmap(-1, per_message * _BATCH)
+        self._memory = mmap.mmap(-1, per_message * MAX_BATCH)
         self._pin = ctypes.c_char.from_buffer(self._memory)
         base = ctypes.addressof(self._pin)
-        self._sources = MAX_DATAGRAM_BYTES * _BATCH
-        self._controls = self._sources + _SOCKADDR_BYTES * _BATCH
-        iovecs = self._controls + _CONTROL_BYTES * _BATCH
-        self._headers = iovecs + _IOVEC.size * _BATCH
-        for n in range(_BATCH):
+        self._sources = MAX_DATAGRAM_BYTES * MAX_BATCH
+        self._controls = self._sources + _SOCKADDR_BYTES * MAX_BATCH
+        iovecs = self._controls + _CONTROL_BYTES * MAX_BATCH
+        self._headers = iovecs + _IOVEC.size * MAX_BATCH
+        for n in range(MAX_BATCH):
             iovec = iovecs + n * _IOVEC.size
             _IOVEC.pack_into(self._memory, iovec, base + n * MAX_DATAGRAM_BYTES, MAX_DATAGRAM_BYTES)
             _MMSGHDR.pack_into(
@@ -109,7 +109,7 @@ class ReceiveBuffers:
 
     def receive(self, descriptor: int) -> list[Datagram]:
         """Everything the socket holds, up to one batch; never blocks."""
-        count = _recvmmsg(descriptor, self._headers_address, _BATCH, socket.MSG_DONTWAIT, None)
+        count = _recvmmsg(descriptor, self._headers_address, MAX_BATCH, socket.MSG_DONTWAIT, None)
         if count <= 0:
             return []
         memory = self._memory

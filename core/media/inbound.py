@@ -60,18 +60,21 @@ class Inbound:
         self._active_at_s = now
         self._inactivity_told_s = 0.0
 
-    def take(self, datagram: Datagram) -> None:
-        """One datagram of the RTP port, of any bytes from anywhere."""
+    def take(self, datagram: Datagram) -> bool:
+        """Whether a datagram of the RTP port, of any bytes from anywhere, is a packet of the caller's."""
         parameters = self._parameters
         assert parameters is not None
+        if self._lock.excludes(datagram.source):
+            self._counters.foreign += 1
+            return False
         if len(datagram.data) >= MAX_DATAGRAM_BYTES:
             self._counters.malformed += 1
-            return
+            return False
         try:
             packet = RtpPacket.parse(datagram.data)
         except RtpError:
             self._counters.malformed += 1
-            return
+            return False
         payload_type = packet.payload_type
         if (
             payload_type != parameters.payload_type
@@ -79,13 +82,14 @@ class Inbound:
             and payload_type != _COMFORT_NOISE
         ):
             self._counters.unknown_payload += 1
-            return
+            return False
         if not self._lock.accepts(datagram.source, packet.ssrc):
             self._counters.foreign += 1
-            return
+            return False
         self._active_at_s = datagram.arrived_at_s
         self.reception.update(packet, datagram.arrived_at_s)
         self.buffer.put(packet, datagram.arrived_at_s)
+        return True
 
     def advance(self, now: float) -> None:
         """Passes on what is in order, and stands in for what is overdue."""

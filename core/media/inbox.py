@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.audio.codec import Codec
 from core.leg import DigitReceived
+from core.media.counters import MediaCounters
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class MediaInactive:
     silent_for_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heard:
     """One packet's audio, still encoded."""
 
@@ -42,14 +43,14 @@ Item = Heard | Missing | DigitReceived | MediaInactive
 class Inbox:
     """Bounded: a reader that stays away loses the oldest first. One thread appends, another takes."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, counters: MediaCounters) -> None:
         self._items: deque[Item] = deque()
         self._capacity = capacity
-        self.dropped = 0
+        self._counters = counters
 
     def append(self, item: Item) -> None:
         if len(self._items) >= self._capacity and self.take() is not None:
-            self.dropped += 1
+            self._counters.events_dropped += 1
         self._items.append(item)
 
     def take(self) -> Item | None:

@@ -45,13 +45,21 @@ class SourceLock:
             return self.locked
         return self._expected if self._moved else self._previous
 
+    def excludes(self, source: bytes) -> bool:
+        """Whether nothing that comes from there can be the caller's, whatever it is."""
+        locked = self.locked
+        if source == locked:
+            return False
+        rank = self._rank(source)
+        return rank < self._lowest_rank or (locked is not None and rank <= self._rank(locked))
+
     def accepts(self, source: bytes, ssrc: int) -> bool:
         """Whether a valid packet is the caller's; called for each one in turn."""
         if source == self.locked:
             return True
-        rank = self._rank(source)
-        if rank < self._lowest_rank or (self.locked is not None and rank <= self._rank(self.locked)):
+        if self.excludes(source):
             return False
+        rank = self._rank(source)
         if (source, ssrc) != self._candidate:
             self._candidate = (source, ssrc)
             self._candidate_packets = 0

@@ -12,12 +12,13 @@ from core.errors import CallEnded
 from core.leg import AudioReceived, DigitReceived, LegStatistics
 from core.media.control import ControlSession
 from core.media.counters import MediaCounters
-from core.media.datagram_socket import Datagram, encode_address
+from core.media.datagram_socket import MAX_BATCH, Datagram, encode_address
 from core.media.handover import Handover
 from core.media.inbound import Inbound
 from core.media.inbox import Heard, Inbox, MediaInactive, Missing
 from core.media.outbound import Outbound
 from core.media.playout_queue import PlayoutQueue
+from core.media.receive_phase import ReceivePhase
 from core.media.settings import MediaSettings
 from core.media.source_lock import SourceLock
 from core.media.wheel import PERIOD_S
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _PERIOD_MS = PERIOD_S * 1000
 # A flood at the port is read away this fast, and no faster: other calls have packets to send.
-_MOST_BATCHES = 4
+_MOST_BATCHES = 16
 # RTCP is in no hurry; its arrival is stamped by the kernel all the same.
 _CONTROL_PERIODS = 50
 # Five seconds of packets.
@@ -82,7 +83,7 @@ class MediaStream:
         self._parameters: MediaParameters | None = None
         self._remote_rtcp: bytes | None = None
         self._queue = PlayoutQueue(settings.lead_ms)
-        self._inbox = Inbox(_INBOX_CAPACITY)
+        self._inbox = Inbox(_INBOX_CAPACITY, self.counters)
         self._source = SourceLock(settings.latch, settings.latch_packets)
         self._outbound = Outbound(self._queue, random)
         self._inbound = Inbound(
@@ -95,6 +96,7 @@ class MediaStream:
         )
         self._control = ControlSession(self._outbound.sender, settings.rtcp_interval_s, wall_clock, random)
         self._concealer: Concealer | None = None
+        self._phase = ReceivePhase()
         self._credit_ms = 0.0
         self._last_send_s = clock()
         self._periods_to_control = random.randrange(_CONTROL_PERIODS)
@@ -232,18 +234,18 @@ class MediaStream:
                 if datagram is not None and not self._rtp.send(datagram, self._source.destination):
                     self.counters.send_errors += 1
 
-    def receive_due(self, now: float, handover: Handover) -> None:
+    def receive_due(self, now: float, handover: Handover) -> int:
         with self._held:
             if self._closed or self._parameters is None:
-                return
+                return 0
             for _ in range(_MOST_BATCHES):
                 datagrams = self._rtp.receive()
                 for datagram in datagrams:
                     if is_rtcp(datagram.data):
                         self._take_control(datagram, now)
-                    else:
-                        self._inbound.take(datagram)
-                if len(datagrams) < 2:
+                    elif self._inbound.take(datagram):
+                        self._phase.note(now - datagram.arrived_at_s)
+                if len(datagrams) < MAX_BATCH:
                     break
             self._inbound.advance(now)
             self._periods_to_control -= 1
@@ -252,6 +254,7 @@ class MediaStream:
                 self._service_control(now)
         if (self._reader is not None and len(self._inbox)) or self._queue.wants_waking:
             handover.tell(self)
+        return self._phase.earlier()
 
     def skip(self, periods: int) -> None:
         with self._held:
