@@ -143,10 +143,12 @@ class CallScript(_Strict):
     first_sequence_number: int | None = Field(default=None, ge=0, le=65535)
     first_timestamp: int | None = Field(default=None, ge=0, le=2**32 - 1)
     network: Network = Network()
-    step: tuple[Step, ...] = Field(min_length=1)
+    step: tuple[Step, ...]
 
     @model_validator(mode="after")
-    def _interruptions_interrupt(self) -> "CallScript":
+    def _steps_follow_each_other(self) -> "CallScript":
+        if not self.step:
+            raise ValueError("it has no step: nothing would happen")
         for number, step in enumerate(self.step, 1):
             following = self.step[number] if number < len(self.step) else None
             if isinstance(step, Say) and step.interrupt_after_ms is not None and not isinstance(following, Say):

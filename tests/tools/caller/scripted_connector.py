@@ -79,9 +79,7 @@ class ScriptedConnector:
         loop.add_reader(self._mi, self._mi.recv, 65536)
         loop.add_reader(self._events, self._event)
         port = self._events.getsockname()[1]
-        self._command(
-            "event_subscribe", {"event": "E_UA_SESSION", "socket": f"udp:127.0.0.1:{port}", "expire": 60}
-        )
+        self._command("event_subscribe", {"event": "E_UA_SESSION", "socket": f"udp:127.0.0.1:{port}", "expire": 60})
         return self
 
     async def __aexit__(self, *_: object) -> None:

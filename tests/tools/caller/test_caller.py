@@ -142,10 +142,7 @@ async def test_inactive_hold_stops_the_caller_and_its_clock_runs_on() -> None:
     script = LISTEN + '[[step]]\ndo = "hold"\nfor_ms = 400\ndirection = "inactive"\n' + say() + HANG_UP
     record, call = await play(script)
     assert record.failures == []
-    steps = [
-        (later.timestamp - earlier.timestamp) % 2**32
-        for earlier, later in itertools.pairwise(call.received)
-    ]
+    steps = [(later.timestamp - earlier.timestamp) % 2**32 for earlier, later in itertools.pairwise(call.received)]
     gaps = [step for step in steps if step != 160]
     assert len(gaps) == 1
     assert gaps[0] == pytest.approx(3200, abs=480)
