@@ -64,7 +64,7 @@ class Core:
             self._registry,
             conversations,
             self._make_dialogue,
-            self._knowledge.vocabulary(),
+            settings[AsrSettings].phrases,
             settings[CallSettings],
         )
 

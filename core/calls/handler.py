@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from core.calls.registry import ActiveCall, CallRegistry
 from core.calls.settings import CallSettings
@@ -27,7 +27,7 @@ class CallRunner:
         registry: CallRegistry,
         conversations: Conversations,
         make_dialogue: Callable[[], Dialogue],
-        phrases: list[str],
+        phrases: Sequence[str],
         settings: CallSettings,
     ) -> None:
         self._registry = registry

@@ -28,7 +28,7 @@ QUESTION_WEIGHT = 0.35
 UNKNOWN_WEIGHT = 1.25
 # Two words this alike are the same word misheard ("delivry", "parkin").
 FUZZY_RATIO = 0.82
-FUZZY_MIN_LENGTH = 4
+FUZZY_MIN_LENGTH = 3
 
 
 class KnowledgeError(ConnectorError):
@@ -85,11 +85,6 @@ class Knowledge:
         if not nearest or nearest[0].score < threshold:
             return None
         return nearest[0]
-
-    def vocabulary(self) -> list[str]:
-        """The business' own words, the rarest first: what a recogniser may be told to listen for."""
-        words = [w for w in self._document_frequency if w.isalpha() and self._weight(w) > QUESTION_WEIGHT]
-        return sorted(words, key=lambda word: (self._document_frequency[word], word))
 
     def _weight(self, word: str) -> float:
         if word in FUNCTION_WORDS:

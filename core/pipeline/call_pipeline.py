@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipecat.audio.vad.vad_analyzer import VADParams
@@ -60,7 +60,7 @@ class Conversations:
         )
         return cls(providers, phrases, audio, parameters, VoiceActivity(params))
 
-    async def run(self, leg: CallLeg, dialogue: Dialogue, record: CallRecord, phrases: list[str]) -> LegEnded:
+    async def run(self, leg: CallLeg, dialogue: Dialogue, record: CallRecord, phrases: Sequence[str]) -> LegEnded:
         """Talks on an answered leg until it ends; cancelling ends the conversation, not the leg."""
         ended: list[LegEnded] = []
 
@@ -108,7 +108,7 @@ class Conversations:
         leg: CallLeg,
         dialogue: Dialogue,
         record: CallRecord,
-        phrases: list[str],
+        phrases: Sequence[str],
         on_ended: Callable[[LegEnded], None],
     ) -> PipelineWorker:
         rate_hz = max(self.audio.sample_rate, leg.sample_rate_hz)

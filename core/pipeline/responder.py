@@ -157,12 +157,14 @@ class Responder(FrameProcessor):
     async def _answer_nothing(self, result: object) -> None:
         """A turn without words: a noise, or a recogniser that is away. What it interrupted goes on."""
         await self._drop_prepared()
+        reason = result.rejected_reason if isinstance(result, Transcript) else ""
+        log.info("turn without words", extra={"reason": reason, "goes_on": bool(self._remainder)})
         if self._remainder:
             metrics.FALSE_BARGE_INS.inc()
             remainder, self._remainder = self._remainder, ""
             exchanges = self._dialogue.conversation.exchanges
             await self._say(remainder, exchange=exchanges[-1] if exchanges else None)
-        elif isinstance(result, Transcript) and result.rejected_reason in ("unavailable", "timeout"):
+        elif reason in ("unavailable", "timeout"):
             await self._say(self._settings.apology_message)
         else:
             self._idle.start()

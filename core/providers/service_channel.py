@@ -114,6 +114,6 @@ class ServiceChannel:
         if ready == self.ready:
             return
         self.ready = ready
-        log.info("service is ready" if ready else "service is not ready", extra={"service": self.name})
+        log.info("service is ready" if ready else "service is not ready", extra={"provider": self.name})
         if ready and self._on_ready is not None:
             await self._on_ready()

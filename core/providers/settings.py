@@ -31,6 +31,9 @@ class AsrSettings(ServiceSettings):
     port: int = key(50051, env="ASR_SERVICE_PORT", ge=1, le=65535, help="Port of the recognition service")
     timeout: float = _timeout()
     max_retries: int = _retries()
+    phrases: tuple[str, ...] = key(
+        (), env="ASR_PHRASES", help="Words that callers use and a recogniser may miss, such as names; few of them"
+    )
 
 
 class LlmSettings(ServiceSettings):

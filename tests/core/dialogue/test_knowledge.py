@@ -87,14 +87,6 @@ def test_passages_keep_their_heading_and_are_joined_line_by_line() -> None:
     assert passage.answer.endswith("Most repairs take two days.")
 
 
-def test_vocabulary_holds_the_business_words_only(knowledge: Knowledge) -> None:
-    words = knowledge.vocabulary()
-
-    assert "park" in words
-    assert "when" not in words
-    assert "the" not in words
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -105,7 +105,9 @@ async def test_a_noise_interrupts_but_the_agent_goes_on_where_it_was(place: Plac
 async def test_what_is_said_before_the_answer_begins_belongs_to_the_question(place: Place) -> None:
     slow = ScriptedSynthesizer(2.5)
     setup = Setup(
-        recognizer=ScriptedRecognizer(["What is the", "colour of the sky?"]), synthesizer=slow, rendered=False
+        recognizer=ScriptedRecognizer(["What is the", "colour of the sky?"], repeat=False),
+        synthesizer=slow,
+        rendered=False,
     )
     talk = await place(setup)
     await talk.heard_out(0)
