@@ -46,7 +46,7 @@ def test_nothing_becomes_nothing(codec: Codec) -> None:
 
 def test_voice_survives_with_a_good_signal_to_noise_ratio(codec: Codec) -> None:
     frame_bytes = codec.sample_rate_hz // 50 * 2
-    pcm = voice(codec.sample_rate_hz)
+    pcm = voice(codec.sample_rate_hz, 0.5)
 
     heard = b"".join(codec.decode(codec.encode(frame)) for frame in chunks(pcm, frame_bytes))
 
@@ -54,7 +54,7 @@ def test_voice_survives_with_a_good_signal_to_noise_ratio(codec: Codec) -> None:
 
 
 def test_tone_keeps_its_frequency_and_level(codec: Codec) -> None:
-    pcm = tone(1000, codec.sample_rate_hz)
+    pcm = tone(1000, codec.sample_rate_hz, 0.5)
 
     heard = codec.decode(codec.encode(pcm))[1000:]
 

@@ -62,6 +62,19 @@ def test_there_is_no_click_at_either_end(sample_rate_hz: int) -> None:
     assert np.abs(np.diff(heard)).max() < 3 * steepest
 
 
+@pytest.mark.parametrize("sample_rate_hz", RATES)
+def test_repeats_join_without_a_click_where_nothing_repeats(sample_rate_hz: int) -> None:
+    concealer = Concealer(sample_rate_hz)
+    # Its period of 25 ms is longer than any that is sought.
+    pcm = tone(40, sample_rate_hz, 0.2)
+    concealer.receive(pcm)
+
+    stand_in = np.frombuffer(concealer.conceal(sample_rate_hz // 25), "<i2").astype(int)
+
+    steepest = np.abs(np.diff(np.frombuffer(pcm, "<i2").astype(int))).max()
+    assert np.abs(np.diff(stand_in)).max() < 4 * steepest
+
+
 def test_long_loss_fades_and_is_silent_after_60_ms() -> None:
     concealer = Concealer(8000)
     for frame in chunks(voice(8000, 0.2), 320):
