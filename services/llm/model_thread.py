@@ -7,15 +7,12 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from services.llm.engine import Engine, EngineFailed
 from services.llm.generation import Finish, Generation, Job, Usage
 from services.llm.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
-
-R = TypeVar("R")
 
 # A decode step is tens of milliseconds; a loaded machine may take longer.
 _JOIN_TIMEOUT_S = 10.0
@@ -101,7 +98,6 @@ class ModelThread:
         self._in_system = 0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self.total = 0
         self.rejected = 0
 
     @property
@@ -123,12 +119,13 @@ class ModelThread:
     def start(self) -> None:
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Ends what still runs as failed, and the thread."""
+    async def stop(self) -> bool:
+        """Ends what still runs as failed, and the thread; whether it has ended, so that its engine may be closed."""
         with self._wanted:
             self._stopping = True
             self._wanted.notify()
         await asyncio.to_thread(self._thread.join, _JOIN_TIMEOUT_S)
+        return not self._thread.is_alive()
 
     def submit(self, job: Job) -> Answer:
         """Puts a request in the queue. The answer's events must be taken.
@@ -139,7 +136,6 @@ class ModelThread:
         if self._in_system >= self._room:
             self.rejected += 1
             raise QueueFull
-        self.total += 1
         with self._wanted:
             self._in_system += 1
         answer = Answer(cancel=lambda: self._cancel(generation), ended=self._leave)

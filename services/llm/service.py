@@ -7,10 +7,10 @@ from pathlib import Path
 import grpc
 
 from services.common.lifecycle import Lifecycle
-from services.common.model_files import MODELS_DIR_DEFAULT
+from services.common.model_files import MODELS_DIR_DEFAULT, ModelBroken
 from services.common.settings import ConfigurationError
 from services.llm.conversation import assemble
-from services.llm.engine import Engine
+from services.llm.engine import Engine, EngineFailed
 from services.llm.engines import make_engine
 from services.llm.generation import Job
 from services.llm.model_thread import ModelThread
@@ -45,24 +45,29 @@ class LlmService:
 
     async def load(self) -> None:
         await asyncio.to_thread(self._engine.load)
-        self._thread = ModelThread(self._engine, self._settings.parallel, self._settings.waiting_max)
-        self._thread.start()
-        self._servicer.thread = self._thread
-        await self._warm()
+        thread = self._thread = ModelThread(self._engine, self._settings.parallel, self._settings.waiting_max)
+        thread.start()
+        try:
+            await self._warm(thread)
+        except EngineFailed as error:
+            model = Path(self._engine.info.model)
+            await self.close()
+            raise ModelBroken(model, f"it cannot evaluate a prompt: {error}") from error
+        self._servicer.thread = thread
 
     async def close(self) -> None:
-        if self._thread is not None:
-            await self._thread.stop()
-        self._engine.close()
+        thread, self._thread = self._thread, None
+        # What a thread still computes on must not be freed; the process is ending anyway.
+        if thread is None or await thread.stop():
+            self._engine.close()
 
-    async def _warm(self) -> None:
+    async def _warm(self, thread: ModelThread) -> None:
         """Evaluates the settings' system prompt for good; without one, something, so that the weights are in memory."""
-        assert self._thread is not None
         system_prompt = self._settings.system_prompt
         prompt = self._engine.encode_prefix(assemble(system_prompt, ()))
-        if len(prompt) >= self._thread.request_tokens_max:
-            problem = f"{len(prompt)} tokens, and a request has at most {self._thread.request_tokens_max}"
+        if len(prompt) >= thread.request_tokens_max:
+            problem = f"{len(prompt)} tokens, and a request has at most {thread.request_tokens_max}"
             raise ConfigurationError([f"llm_service.system_prompt has {problem}"])
         job = Job(prompt=prompt, max_tokens=0, pinned=bool(system_prompt.strip()))
-        async for _ in self._thread.submit(job).events():
+        async for _ in thread.submit(job).events():
             pass

@@ -78,7 +78,7 @@ class LlmServicer(llm_pb2_grpc.LLMServiceServicer):
             facts = self._sessions.update(session_id, request.updates)
         except ValueError as error:
             await _refuse(context, error)
-        return llm_pb2.ContextResponse(success=True, message=f"the session has {facts} facts")
+        return llm_pb2.ContextResponse(success=True, message=f"facts kept: {facts}")
 
     async def EndSession(  # noqa: N802  gRPC's name
         self, request: llm_pb2.EndSessionRequest, context: _Context

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 
 from services.common.lifecycle import Lifecycle
+from services.common.model_files import ModelBroken
 from services.common.testing import running_server, serving
 from services.llm.engine import EngineFailed, Feed
 from services.llm.engines.llama_cpp import LlamaCppEngine
@@ -186,7 +187,7 @@ async def test_facts_of_a_session_stand_in_its_later_prompts() -> None:
     engine.run_freely()
     async with running(engine=engine) as stub:
         updated = await stub.UpdateContext(ContextUpdateRequest(session_id="a", updates={"name": "Ann"}))
-        assert (updated.success, updated.message) == (True, "the session has 1 facts")
+        assert (updated.success, updated.message) == (True, "facts kept: 1")
         await ask(stub, TextProcessingRequest(text="hi", session_id="b"))
         assert "Ann" not in spoken_to(engine)
         await ask(stub, TextProcessingRequest(text="hi", session_id="a"))
@@ -304,6 +305,24 @@ async def test_missing_model_leaves_the_service_up_and_says_what_helps() -> None
         error = await refusal(stub.ProcessText(TextProcessingRequest(text="hi")))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert "/nowhere/model.gguf" in (error.details() or "")
+
+
+async def test_model_that_cannot_evaluate_is_broken_and_tried_again() -> None:
+    class Unusable(ScriptedEngine):
+        broken = True
+
+        def step(self, feeds: Sequence[Feed]) -> list[int | None]:
+            if self.broken:
+                raise EngineFailed("llama_decode: -3")
+            return super().step(feeds)
+
+    engine = Unusable(make_settings(), MODELS_DIR)
+    service = LlmService(make_settings(), Lifecycle(), MODELS_DIR, engine)
+    with pytest.raises(ModelBroken, match="cannot evaluate a prompt"):
+        await service.load()
+    engine.broken = False
+    await service.load()
+    await service.close()
 
 
 async def test_draining_lets_an_answer_finish() -> None:
