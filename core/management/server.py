@@ -88,7 +88,8 @@ class _Api:
                 if not _is_local(request.remote):
                     raise web.HTTPForbidden(text="set management.token to use this from another machine")
             elif not hmac.compare_digest(
-                request.headers.get("Authorization", "").encode(), f"Bearer {self._token}".encode()
+                request.headers.get("Authorization", "").encode("utf-8", "surrogateescape"),
+                f"Bearer {self._token}".encode(),
             ):
                 raise web.HTTPUnauthorized(text="a bearer token is needed")
             return await handler(request)
@@ -137,7 +138,8 @@ class _Api:
         """Whether a call would be taken; the call itself then comes over its transport."""
         try:
             body = await request.json()
-        except ValueError as error:
+        except (ValueError, LookupError, RecursionError) as error:
+            # Not JSON, in a character set nobody knows, or nested too deeply to be read.
             raise web.HTTPBadRequest(text=f"the body is no JSON: {error}") from error
         if not isinstance(body, dict):
             raise web.HTTPBadRequest(text="the body must be a JSON object")
@@ -161,7 +163,8 @@ class _Api:
 
     async def recent_calls(self, request: web.Request) -> web.Response:
         text = request.query.get("limit", "20")
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_RECENT:
+        # Python refuses to read numbers of thousands of digits.
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_RECENT:
             raise web.HTTPBadRequest(text=f"limit must be a number from 1 to {MAX_RECENT}")
         return web.json_response({"calls": [record.as_json() for record in self._registry.recent(int(text))]})
 
