@@ -37,6 +37,10 @@ class UnknownVoiceError(Exception):
         super().__init__(f"unknown voice {voice!r}; installed: {', '.join(installed) or 'none'}")
 
 
+class EngineFailedError(Exception):
+    """A clause could not be rendered though its voice is loaded: the engine's own fault."""
+
+
 class Engine(Protocol):
     """Renders clauses. Its methods block, and may be called from several threads at once."""
 
@@ -68,6 +72,7 @@ class Engine(Protocol):
 
         Raises:
             ModelMissing, ModelBroken: the voice had to be loaded, and could not.
+            EngineFailedError: this clause could not be rendered.
         """
         ...
 

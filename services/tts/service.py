@@ -7,6 +7,8 @@ import grpc
 
 from services.common.lifecycle import Lifecycle
 from services.tts.engine import Engine
+from services.tts.loudness import fit
+from services.tts.pcm import SAMPLE_RATES_HZ, to_pcm
 from services.tts.phrase_cache import PhraseCache
 from services.tts.servicer import TtsServicer
 from services.tts.settings import SynthesisSettings
@@ -33,9 +35,17 @@ class TtsService:
         return [tts_pb2.DESCRIPTOR.services_by_name["TTSService"].full_name]
 
     async def load(self) -> None:
-        await asyncio.to_thread(self._engine.load, self._settings.voice)
+        await asyncio.to_thread(self._load)
 
     async def close(self) -> None:
         self._turnstile.cancel_rest()
         await asyncio.to_thread(self._turnstile.close)
         self._engine.close()
+
+    def _load(self) -> None:
+        self._engine.load(self._settings.voice)
+        # The whole way once, so that the first caller does not wait for a library's first use.
+        voice = self._engine.voice(self._settings.voice)
+        waveform = self._engine.render("Hello.", voice.name, self._settings.speaking_rate)
+        for rate_hz in SAMPLE_RATES_HZ:
+            to_pcm(fit(waveform, voice.sample_rate_hz), voice.sample_rate_hz, rate_hz)

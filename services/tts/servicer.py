@@ -14,7 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from services.common.lifecycle import Lifecycle
 from services.common.model_files import ModelBroken, ModelMissing
-from services.tts.engine import Engine, UnknownVoiceError
+from services.tts.engine import Engine, EngineFailedError, UnknownVoiceError
 from services.tts.pcm import BYTES_PER_SAMPLE, SAMPLE_RATES_HZ, duration_s
 from services.tts.phrase_cache import PhraseCache
 from services.tts.requests import (
@@ -186,6 +186,9 @@ class TtsServicer(tts_pb2_grpc.TTSServiceServicer):
                     yield clause
         except (ModelMissing, ModelBroken) as error:
             raise _RefusedError(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
+        except EngineFailedError as error:
+            log.exception("rendering failed", extra={"voice": speech.voice.name})
+            raise _RefusedError(grpc.StatusCode.INTERNAL, str(error)) from error
 
 
 def _chunks(pcm: bytes, sample_rate_hz: int) -> Iterator[bytes]:

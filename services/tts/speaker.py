@@ -54,6 +54,7 @@ class Speaker:
 
         Raises:
             ModelMissing, ModelBroken: the voice could not be loaded.
+            EngineFailedError: the engine gave up.
         """
         began_s = asyncio.get_running_loop().time()
         start_s = 0.0

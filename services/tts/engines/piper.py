@@ -14,7 +14,7 @@ from piper.config import PiperConfig
 from piper.voice import PiperVoice
 
 from services.common.model_files import ModelBroken
-from services.tts.engine import EngineSettings, UnknownVoiceError, Voice, Waveform
+from services.tts.engine import EngineFailedError, EngineSettings, UnknownVoiceError, Voice, Waveform
 from services.tts.engines.piper_voices import ENGINE, VoiceFiles, command_for, find_voice, installed_voices
 
 log = logging.getLogger(__name__)
@@ -81,9 +81,12 @@ class PiperEngine:
 
     def _voice(self, name: str) -> "_LoadedVoice":
         with self._loading:
+            files = self._find(name)
+            # A voice may be asked for by its name and, in the settings, by its path.
+            name = files.voice.name
             loaded = self._loaded.get(name)
             if loaded is None:
-                loaded = self._loaded[name] = _LoadedVoice(self._find(name), self._settings.threads)
+                loaded = self._loaded[name] = _LoadedVoice(files, self._settings.threads)
                 while len(self._loaded) > self._settings.loaded_voices_max:
                     dropped, _ = self._loaded.popitem(last=False)
                     log.info("voice unloaded", extra={"voice": dropped})
@@ -126,7 +129,11 @@ class _LoadedVoice:
         }
         if config.num_speakers > 1:
             inputs["sid"] = np.array([config.default_speaker_id], dtype=np.int64)
-        audio: Waveform = self._piper.session.run(None, inputs, options)[0].ravel()
+        try:
+            audio: Waveform = self._piper.session.run(None, inputs, options)[0].ravel()
+        # onnxruntime raises a class of its own for each status; their common base is Exception.
+        except Exception as error:
+            raise EngineFailedError(f"piper could not render a clause: {error}") from error
         return np.clip(audio, -1.0, 1.0)
 
 

@@ -43,5 +43,6 @@ async def stub(engine: ToneEngine) -> "AsyncIterator[TTSServiceAsyncStub]":
     lifecycle = Lifecycle()
     service = TtsService(settings(), engine, lifecycle)
     async with running_server(service, lifecycle=lifecycle) as channel:
+        engine.forget()
         yield tts_pb2_grpc.TTSServiceStub(channel)
     assert engine.closed

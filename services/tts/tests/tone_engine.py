@@ -37,6 +37,11 @@ class ToneEngine:
         self.closed = False
         self.failure: Exception | None = None
 
+    def forget(self) -> None:
+        """As if nothing had been rendered: what a service says to warm up is no test's business."""
+        self.rendered.clear()
+        self.begun = threading.Semaphore(0)
+
     def hold(self) -> None:
         self._may_go.clear()
 
