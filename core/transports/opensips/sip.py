@@ -110,5 +110,5 @@ def _user_and_host(uri: str) -> tuple[str, str]:
     userinfo, at, hostport = rest.rpartition("@")
     user = unquote(userinfo.partition(":")[0].partition(";")[0]) if at else ""
     hostport = re.split(r"[;?]", hostport, maxsplit=1)[0]
-    host = hostport if hostport.startswith("[") else hostport.partition(":")[0]
+    host = hostport.partition("]")[0] + "]" if hostport.startswith("[") else hostport.partition(":")[0]
     return user, host.strip()
