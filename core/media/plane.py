@@ -1,5 +1,6 @@
 """All calls' media at once: ports, sockets, and the wheel that moves them."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from core.media.datagram_socket import DatagramSocket, ReceiveBuffers
 from core.media.handover import Handover
 from core.media.interpreter import shorten_switch_interval
 from core.media.ports import PortPool
+from core.media.priority import LOOP_PRIORITY, lower_priority, raise_priority
 from core.media.settings import MediaSettings
 from core.media.stream import MediaStream
 from core.media.wheel import Wheel
@@ -47,15 +49,21 @@ class MediaPlane:
         )
         self._buffers = ReceiveBuffers(clock)
         self.wheel = Wheel(clock, Handover())
-        self._thread = WheelThread(self.wheel, realtime=settings.realtime == "auto")
+        self._thread = WheelThread(self.wheel, realtime=settings.realtime != "off")
+        self._raised_thread: int | None = None
         self._streams: set[MediaStream] = set()
         self._lock = threading.Lock()
         self._closed = False
 
     def start(self) -> None:
-        """Begins to move packets, for which the interpreter's threads must take turns more often."""
+        """Begins to move packets. To be called on the thread of the calls' loop, which gets priority as well."""
         shorten_switch_interval()
         self._thread.start()
+        if self._settings.realtime == "auto":
+            self._raised_thread = threading.get_native_id()
+            # Where it is not permitted, the wheel's thread says so.
+            with contextlib.suppress(OSError):
+                raise_priority(LOOP_PRIORITY)
 
     def open(self) -> MediaStream:
         """Binds a pair of ports for a call of the running loop; nothing moves before it is connected.
@@ -97,6 +105,9 @@ class MediaPlane:
         for stream in streams:
             stream.close()
         self._thread.stop()
+        if self._raised_thread is not None:
+            lower_priority(self._raised_thread)
+            self._raised_thread = None
 
     def _bind_pair(self) -> tuple[DatagramSocket, DatagramSocket]:
         for _ in range(_MOST_BIND_ATTEMPTS):

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from core.media.priority import Realtime
 from services.common.settings import Section, key
 
 
@@ -59,8 +60,10 @@ class MediaSettings(Section):
         help="The same while the call is on hold",
     )
     rtcp_interval_s: float = key(5.0, unit="s", ge=0.5, le=60, help="Mean time between RTCP reports")
-    realtime: Literal["auto", "off"] = key(
-        "auto", help="Whether the wheel's thread asks for real-time priority, where the system permits it"
+    realtime: Realtime = key(
+        "auto",
+        help="Which threads ask for real-time priority, where the system permits it: the pacing wheel's and the"
+        " calls' loop (auto), the wheel's only, or none",
     )
 
     @model_validator(mode="after")

@@ -1,21 +1,17 @@
 """The thread the wheel turns on: sleeps to absolute deadlines, is scheduled before everything else if it may."""
 
-import contextlib
 import ctypes
 import logging
-import os
 import threading
 import time
 
+from core.media.priority import WHEEL_PRIORITY, raise_priority
 from core.media.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
 _PR_SET_TIMERSLACK = 29
 _TIMER_SLACK_NS = 1
-# The lowest there is: enough to run before every normal thread, below whatever the operator sets higher.
-_PRIORITY = 1
-_NICENESS = -10
 # A thread that only ever sleeps until the next packet ends well within this.
 _JOIN_TIMEOUT_S = 2.0
 
@@ -74,13 +70,9 @@ def _sharpen_timers() -> None:
 
 def _ask_for_priority() -> None:
     try:
-        # The thread that runs before all others must not pass that on to a child process.
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
+        raise_priority(WHEEL_PRIORITY)
     except OSError as refusal:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         log.info(
-            "real-time priority not permitted: other work may delay RTP packets",
-            extra={"error": str(refusal), "needs": "CAP_SYS_NICE", "niceness": niceness},
+            "real-time priority not permitted: other programs may delay RTP packets",
+            extra={"error": str(refusal), "needs": "CAP_SYS_NICE"},
         )

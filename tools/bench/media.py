@@ -42,7 +42,7 @@ _COLUMNS = (
 )
 
 
-def measure(calls: int, seconds: float, *, busy: bool, uvloop: bool, realtime: str) -> dict[str, Any]:
+def measure(calls: int, seconds: float, *, busy: float, uvloop: bool, realtime: str) -> dict[str, Any]:
     """One run of the plane in a process of its own, with the callers in this one."""
     load = Load(calls)
     request = {
@@ -145,9 +145,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", default="50,100,250", help="how many at once, one run for each number")
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--busy", action="store_true", help="compute on the plane's event loop meanwhile")
+    parser.add_argument(
+        "--busy", type=float, nargs="?", const=1.0, default=0.0, help="share of the plane's event loop that computes"
+    )
     parser.add_argument("--no-uvloop", action="store_true", help="asyncio's own event loop")
-    parser.add_argument("--realtime", choices=("auto", "off"), default="auto", help="priority of the wheel's thread")
+    parser.add_argument("--realtime", choices=("auto", "wheel", "off"), default="auto", help="threads with priority")
     arguments = parser.parse_args()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))

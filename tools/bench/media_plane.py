@@ -19,7 +19,7 @@ from core.sdp.media_parameters import MediaParameters
 # One turn of the busy loop: interpreted work, then one call that keeps the interpreter lock.
 _BUSY_STEPS = 20_000
 _BUSY_SAMPLES = 16_384
-_MOST_QUEUED_MS = 20
+_MOST_QUEUED_MS = 0
 
 
 async def _echo(stream: MediaStream) -> None:
@@ -30,19 +30,20 @@ async def _echo(stream: MediaStream) -> None:
             await stream.play(event.pcm)
 
 
-async def _keep_busy() -> None:
-    """As much of the loop's thread as there is: what an AI side does at its worst."""
+async def _keep_busy(share: float) -> None:
+    """So much of the loop's thread, in turns that hold it up: what an AI side does."""
     samples = np.random.default_rng(0).standard_normal(_BUSY_SAMPLES)
     while True:
+        began = time.thread_time()
         total = 0
         for step in range(_BUSY_STEPS):
             total += step & 7
         json.loads(json.dumps({"turns": [{"text": "hello", "at": at} for at in range(200)]}))
         np.fft.irfft(np.fft.rfft(samples) * 0.5)
-        await asyncio.sleep(0)
+        await asyncio.sleep((time.thread_time() - began) * (1 / share - 1))
 
 
-async def _serve(peers: list[int], settings: MediaSettings, *, busy: bool) -> None:
+async def _serve(peers: list[int], settings: MediaSettings, *, busy: float) -> None:
     plane = MediaPlane(settings)
     plane.start()
     streams = []
@@ -68,7 +69,7 @@ async def _serve(peers: list[int], settings: MediaSettings, *, busy: bool) -> No
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_echo(stream)) for stream in streams]
         if busy:
-            tasks.append(group.create_task(_keep_busy()))
+            tasks.append(group.create_task(_keep_busy(busy)))
         await asyncio.to_thread(sys.stdin.readline)
         for task in tasks:
             task.cancel()

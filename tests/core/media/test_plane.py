@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 import pytest
 
@@ -23,6 +22,7 @@ from core.errors import CallEnded, PortsExhausted
 from core.leg import AudioReceived
 from core.media import interpreter
 from core.media.plane import MediaPlane
+from core.media.priority import LOOP_PRIORITY, WHEEL_PRIORITY, Realtime
 from core.media.settings import MediaSettings
 from core.media.stream import MediaStream
 from core.media.wheel_thread import WheelThread
@@ -48,7 +48,7 @@ def free_range(pairs: int) -> tuple[int, int]:
     raise AssertionError("no free ports")
 
 
-def settings(pairs: int = 4, realtime: Literal["auto", "off"] = "auto") -> MediaSettings:
+def settings(pairs: int = 4, realtime: Realtime = "wheel") -> MediaSettings:
     first, last = free_range(pairs)
     return MediaSettings(rtp_bind_ip="127.0.0.1", rtp_min_port=first, rtp_max_port=last, realtime=realtime)
 
@@ -337,7 +337,7 @@ def test_the_thread_goes_on_without_priority_and_says_so_once(
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     monkeypatch.setattr(os, "setpriority", refuse)
-    plane = MediaPlane(settings())
+    plane = MediaPlane(settings(realtime="auto"))
     with caplog.at_level(logging.INFO):
         plane.start()
         deadline = time.monotonic() + 5
@@ -356,6 +356,24 @@ def test_priority_is_not_asked_for_where_switched_off(monkeypatch: pytest.Monkey
     plane.start()
     plane.close()
     assert asked == []
+
+
+def test_the_wheel_comes_before_the_loop_and_the_loop_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[int, list[tuple[int, int]]] = {}
+
+    def remember(thread: int, policy: int, parameters: os.sched_param) -> None:
+        thread = thread or threading.get_native_id()
+        asked.setdefault(thread, []).append((policy & ~os.SCHED_RESET_ON_FORK, parameters.sched_priority))
+
+    monkeypatch.setattr(os, "sched_setscheduler", remember)
+    plane = MediaPlane(settings(realtime="auto"))
+    plane.start()
+    plane.close()
+    plane.close()
+    loop = asked.pop(threading.get_native_id())
+    assert loop == [(os.SCHED_RR, LOOP_PRIORITY), (os.SCHED_OTHER, 0)]
+    assert list(asked.values()) == [[(os.SCHED_RR, WHEEL_PRIORITY)]]
+    assert WHEEL_PRIORITY > LOOP_PRIORITY
 
 
 def test_a_thread_that_never_began_stops() -> None:
