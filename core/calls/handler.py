@@ -56,6 +56,7 @@ class CallRunner:
             await call.leg.answer()
             ended = await self._converse(call)
         except CallRefused:
+            record.ended_at = time.time()
             record.end_reason = "refused"
             raise
         except CallEnded:
@@ -76,10 +77,13 @@ class CallRunner:
     async def _converse(self, call: ActiveCall) -> LegEnded:
         dialogue = self._make_dialogue()
         generator = self._conversations.providers.generator
+        allowed = asyncio.timeout(self._settings.session_timeout_minutes * 60)
         try:
-            async with asyncio.timeout(self._settings.session_timeout_minutes * 60):
+            async with allowed:
                 return await self._conversations.run(call.leg, dialogue, call.record, self._phrases)
         except TimeoutError:
+            if not allowed.expired():
+                raise
             await self._conversations.say_goodbye(call.leg, dialogue)
             return LegEnded(EndReason.SESSION_TIMEOUT)
         finally:
