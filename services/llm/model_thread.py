@@ -33,7 +33,7 @@ class Answer:
     """What one request brings, on the event loop's side. Text not yet taken is joined; `max_tokens` bounds it."""
 
     def __init__(self, cancel: Callable[[], None], ended: Callable[[], None]) -> None:
-        self._cancel = cancel
+        self.cancel = cancel
         self._on_ended = ended
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
@@ -61,7 +61,7 @@ class Answer:
                 yield ended
                 return
         finally:
-            self._cancel()
+            self.cancel()
 
     def on_text(self, text: str) -> None:
         with self._lock:

@@ -35,12 +35,12 @@ class LlmService:
         self._settings = settings
         self._engine = engine or make_engine(settings, models_dir)
         self._thread: ModelThread | None = None
-        self._servicer = LlmServicer(
+        self.servicer = LlmServicer(
             settings, self._engine, Sessions(settings.contexts_max, settings.context_ttl_s), lifecycle
         )
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
-        llm_pb2_grpc.add_LLMServiceServicer_to_server(self._servicer, server)
+        llm_pb2_grpc.add_LLMServiceServicer_to_server(self.servicer, server)
         return (llm_pb2.DESCRIPTOR.services_by_name["LLMService"].full_name,)
 
     async def load(self) -> None:
@@ -53,7 +53,7 @@ class LlmService:
             model = Path(self._engine.info.model)
             await self.close()
             raise ModelBroken(model, f"it cannot evaluate a prompt: {error}") from error
-        self._servicer.thread = thread
+        self.servicer.thread = thread
 
     async def close(self) -> None:
         thread, self._thread = self._thread, None

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, NoReturn
 
 import grpc
@@ -39,13 +39,15 @@ class LlmServicer(llm_pb2_grpc.LLMServiceServicer):
 
     async def ProcessText(  # noqa: N802  gRPC's name
         self, request: llm_pb2.TextProcessingRequest, context: _Context
-    ) -> AsyncIterator[llm_pb2.TextResponse]:
+    ) -> AsyncGenerator[llm_pb2.TextResponse, None]:
         self._requests += 1
         try:
             job = await self._answer_job(request)
             answer = self._submit(job)
         except (BadRequest, PromptRefused, QueueFull) as error:
             await _refuse(context, error)
+        # An RPC that is cancelled while a response is being written closes this generator only some time later.
+        context.add_done_callback(lambda _: answer.cancel())  # type: ignore[arg-type]  # the stubs err
         try:
             async with contextlib.aclosing(self._events(answer)) as events:
                 async for event in events:

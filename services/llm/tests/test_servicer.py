@@ -2,6 +2,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import grpc
 import pytest
@@ -128,6 +129,26 @@ async def test_cancelling_stops_generation_within_one_token() -> None:
         engine.run_freely()
         await until_idle(stub)
         assert len(engine.steps) == 1 + 3
+
+
+async def test_rpc_cancelled_while_a_response_is_written_stops_as_well() -> None:
+    engine = SteppedEngine(make_settings())
+    engine.allow(1)
+    service = LlmService(make_settings(), Lifecycle(), MODELS_DIR, engine)
+    await service.load()
+    context = Mock(spec=grpc.aio.ServicerContext)
+    responses = service.servicer.ProcessText(TextProcessingRequest(text="hello"), context)
+    engine.allow(1)
+    assert (await anext(responses)).chunk == "Y"
+    for _ in range(1 + 2):  # the answer's second step has begun, and waits
+        await asyncio.to_thread(engine.wait_until_asked)
+    [call] = context.add_done_callback.call_args_list
+    call.args[0](context)
+    engine.run_freely()
+    await until(lambda: service.servicer.thread.active == 0)
+    assert len(engine.steps) == 1 + 2
+    await responses.aclose()
+    await service.close()
 
 
 async def test_full_queue_is_refused_and_counted() -> None:
