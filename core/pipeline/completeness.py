@@ -7,6 +7,10 @@ _OPEN_END = re.compile(
     r"about|is|are|was|were|do|does|can|could|would|will|i|you|we|they|um|uh|er|well|like|it's|i'm)|,|-|\.\.\.|\u2026)$",
     re.IGNORECASE,
 )
+# What people say before they say something.
+_LEAD_IN = re.compile(
+    r"^(?:sorry|excuse me|hello|hi|hey|okay|ok|so|well|right|um|uh|er|and|but)[.,!?]*$", re.IGNORECASE
+)
 _SPELLING = re.compile(r"(?:\b(?:[A-Z]|\d+)\b[-,. ]*){2,}[.]?$")
 
 
@@ -19,4 +23,4 @@ def seems_complete(text: str) -> bool:
     bare = said.rstrip(".?! ")
     if not bare or said.endswith(("...", "\u2026")):
         return False
-    return not (_OPEN_END.search(bare) or _SPELLING.search(said))
+    return not (_OPEN_END.search(bare) or _LEAD_IN.match(said) or _SPELLING.search(said))

@@ -13,6 +13,7 @@ from pipecat.frames.frames import (
     StartFrame,
     TranscriptionFrame,
     UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
@@ -69,6 +70,7 @@ class Responder(FrameProcessor):
         self._utterances: dict[int, _Utterance] = {}
         self._last_id = 0
         self._prepared: PreparedReply | None = None
+        self._caller_speaking = False
         self._unanswered = ""
         self._remainder = ""
         self._turn_ended: TurnEndedFrame | None = None
@@ -91,7 +93,10 @@ class Responder(FrameProcessor):
             case TranscriptionFrame(text=text, result=result):
                 await self._answer_turn(text, result)
             case UserStartedSpeakingFrame():
+                self._caller_speaking = True
                 self._idle.stop()
+            case UserStoppedSpeakingFrame():
+                self._caller_speaking = False
             case TurnEndedFrame():
                 self._turn_ended = frame
             case SpeechStartedFrame(utterance_id=utterance_id, started_at_s=started_at_s):
@@ -138,9 +143,14 @@ class Responder(FrameProcessor):
 
     async def _answer_turn(self, text: str, result: object) -> None:
         ended, self._turn_ended = self._turn_ended, None
-        heard = f"{self._unanswered} {text}".strip() if text.strip() else ""
+        heard = f"{self._unanswered} {text}".strip()
         if not heard:
             await self._answer_nothing(result)
+            return
+        if self._caller_speaking:
+            # They went on before this transcript was there: the rest belongs to it.
+            await self._drop_prepared()
+            self._unanswered = heard
             return
         self._unanswered = self._remainder = ""
         self._idle_prompts = 0

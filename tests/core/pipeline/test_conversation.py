@@ -1,6 +1,7 @@
 """A whole conversation on one leg: turns, interruption, silence, keys, hold, and providers that fail."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -8,7 +9,8 @@ from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.errors import ProviderUnavailable
 from core.leg import EndReason
 from core.pipeline import responder
-from core.providers.asr.scripted import ScriptedRecognizer
+from core.pipeline.settings import AudioSettings
+from core.providers.asr.scripted import ScriptedRecognizer, ScriptedStream
 from core.providers.base import RecognitionStream
 from core.providers.llm.scripted import ScriptedGenerator
 from core.providers.tts.scripted import ScriptedSynthesizer
@@ -324,3 +326,29 @@ async def test_the_caller_hears_the_answer_as_audio(place: Place) -> None:
 
     loud = sum(abs(byte) > 0 for byte in talk.caller.heard[before:])
     assert loud > len(speech("When are you open?"))
+
+
+class _SlowFinalStream(ScriptedStream):
+    """Takes its time for the final, as a recogniser does that must decode again."""
+
+    async def finalize(self, utterance_id: int) -> None:
+        await asyncio.sleep(0.7)
+        await super().finalize(utterance_id)
+
+
+class _SlowFinalRecognizer(ScriptedRecognizer):
+    async def open(self, sample_rate_hz: int, phrases: Sequence[str] = ()) -> RecognitionStream:
+        return _SlowFinalStream(["Do you", "take credit cards?"], sample_rate_hz)
+
+
+async def test_a_caller_who_goes_on_while_the_transcript_is_made_is_answered_once(place: Place) -> None:
+    talk = await place(Setup(recognizer=_SlowFinalRecognizer(), audio=AudioSettings(silence_timeout_ms=400)))
+    await talk.heard_out(0)
+
+    talk.say("Do you")
+    talk.caller.speak(bytes(16 * 750))
+    talk.say("take cards")
+    turn = await talk.heard_out(1)
+
+    assert turn.heard == "Do you take credit cards?"
+    assert len(talk.record.turns) == 2
