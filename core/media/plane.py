@@ -1,9 +1,13 @@
 """All calls' media at once: ports, sockets, and the wheel that moves them."""
 
+import asyncio
 import contextlib
+import errno
+import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random, SystemRandom
 
 from core.errors import PortsExhausted
@@ -17,8 +21,27 @@ from core.media.stream import MediaStream
 from core.media.wheel import Wheel
 from core.media.wheel_thread import WheelThread
 
+log = logging.getLogger(__name__)
+
 # So many ports may turn out to be somebody else's before an offer is refused: the caller waits meanwhile.
 _MOST_BIND_ATTEMPTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneStatistics:
+    """How the plane fares.
+
+    Attributes:
+        ports_available: of those that are neither taken, nor resting, nor put aside.
+        worst_lateness_ms: of any slot, since statistics were last asked for.
+        periods_skipped: packet times in which nothing was sent because the machine stood still.
+    """
+
+    streams: int
+    ports_taken: int
+    ports_available: int
+    worst_lateness_ms: float
+    periods_skipped: int
 
 
 class MediaPlane:
@@ -71,6 +94,8 @@ class MediaPlane:
         Raises:
             PortsExhausted: no port is free, or none of those tried could be bound.
         """
+        # Without a loop there is no stream, and nothing may stay bound for it.
+        asyncio.get_running_loop()
         if self._closed:
             raise PortsExhausted("Media is shutting down")
         rtp, rtcp = self._bind_pair()
@@ -93,6 +118,17 @@ class MediaPlane:
         """How many are open."""
         return len(self._streams)
 
+    def statistics(self) -> PlaneStatistics:
+        """As of now; the worst lateness begins anew."""
+        worst_s, self.wheel.worst_lateness_s = self.wheel.worst_lateness_s, 0.0
+        return PlaneStatistics(
+            streams=len(self._streams),
+            ports_taken=self.ports.taken,
+            ports_available=self.ports.available,
+            worst_lateness_ms=worst_s * 1000,
+            periods_skipped=self.wheel.periods_skipped,
+        )
+
     @property
     def running(self) -> bool:
         return self._thread.running
@@ -112,17 +148,26 @@ class MediaPlane:
     def _bind_pair(self) -> tuple[DatagramSocket, DatagramSocket]:
         for _ in range(_MOST_BIND_ATTEMPTS):
             port = self.ports.take()
-            try:
-                rtp = DatagramSocket(self._settings.rtp_bind_ip, port, self._buffers)
-            except OSError:
-                self.ports.put_aside(port)
-                continue
-            try:
-                return rtp, DatagramSocket(self._settings.rtp_bind_ip, port + 1, self._buffers)
-            except OSError:
-                rtp.close()
-                self.ports.put_aside(port)
+            with contextlib.ExitStack() as opened:
+                try:
+                    rtp = DatagramSocket(self._settings.rtp_bind_ip, port, self._buffers)
+                    opened.callback(rtp.close)
+                    rtcp = DatagramSocket(self._settings.rtp_bind_ip, port + 1, self._buffers)
+                except OSError as error:
+                    self._give_back(port, error)
+                    continue
+                opened.pop_all()
+                return rtp, rtcp
         raise PortsExhausted
+
+    def _give_back(self, port: int, error: OSError) -> None:
+        """Puts aside what somebody else has; any other error would be the next port's as well."""
+        if error.errno == errno.EADDRINUSE:
+            self.ports.put_aside(port)
+            return
+        self.ports.put_back(port)
+        log.error("media socket cannot be opened", extra={"error": str(error), "bind_ip": self._settings.rtp_bind_ip})
+        raise PortsExhausted("No media socket can be opened") from error
 
     def _connected(self, stream: MediaStream) -> None:
         self.wheel.add(stream)

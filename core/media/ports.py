@@ -57,6 +57,12 @@ class PortPool:
             self._taken.remove(port)
             self._quarantine.append((self._clock() + self._quarantine_s, port))
 
+    def put_back(self, port: int) -> None:
+        """It was not used, for a reason that is not the port's."""
+        with self._lock:
+            self._taken.remove(port)
+            self._free.appendleft(port)
+
     def put_aside(self, port: int) -> None:
         """Somebody else has bound it: it is tried again later."""
         with self._lock:

@@ -6,6 +6,7 @@ import gc
 import itertools
 import logging
 import os
+import resource
 import socket
 import struct
 import sys
@@ -147,14 +148,51 @@ async def test_a_pair_that_somebody_else_has_bound_is_passed_over_and_put_aside(
     plane.close()
 
 
-async def test_a_bind_address_that_is_not_ours_refuses_calls_and_loses_no_port() -> None:
+async def test_a_bind_address_that_is_not_ours_refuses_calls_and_loses_no_port(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     first, last = free_range(20)
     plane = MediaPlane(MediaSettings(rtp_bind_ip="192.0.2.1", rtp_min_port=first, rtp_max_port=last))
+    before = open_sockets()
     with pytest.raises(PortsExhausted):
         plane.open()
-    assert plane.ports.taken == 0
-    assert plane.ports.available == 4
+    assert (plane.ports.taken, plane.ports.available) == (0, 20)
+    assert open_sockets() == before
+    assert [record.message for record in caplog.records] == ["media socket cannot be opened"]
     plane.close()
+
+
+async def test_a_process_out_of_descriptors_refuses_calls_and_loses_no_port(plane: MediaPlane) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as highest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno() + 1, hard))
+    try:
+        # Room for one socket, not for its pair.
+        with pytest.raises(PortsExhausted):
+            plane.open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (plane.ports.taken, plane.ports.available) == (0, 4)
+    plane.open()
+
+
+def test_a_call_without_a_loop_is_a_mistake_that_keeps_no_port(plane: MediaPlane) -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        plane.open()
+    assert plane.ports.taken == 0
+
+
+async def test_the_plane_tells_how_it_fares(plane: MediaPlane) -> None:
+    stream = plane.open()
+    stream.connect(parameters(remote=("127.0.0.1", 9)))
+    await asyncio.sleep(0.06)
+    statistics = plane.statistics()
+    assert (statistics.streams, statistics.ports_taken, statistics.ports_available) == (1, 1, 3)
+    assert statistics.worst_lateness_ms > 0
+    stream.close()
+    await asyncio.sleep(0.05)
+    plane.statistics()
+    assert plane.statistics().worst_lateness_ms == 0
 
 
 async def test_closing_the_plane_ends_calls_and_thread() -> None:
