@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from services.tts.tests.tone_engine import ANNA, BERT, WORD_S, ToneEngine
 from services.tts.turnstile import Turnstile
 
 RATE_HZ = 8000
+TIMEOUT_S = 5
 TEXT = "Thank you for calling, how can I help you? Yes."
 
 
@@ -21,11 +23,16 @@ def speech(text: str = TEXT, *, speaking_rate: float = 1.0, rate_hz: int = RATE_
 
 
 @pytest.fixture
-async def speaker(engine: ToneEngine) -> AsyncIterator[Speaker]:
+async def turnstile(engine: ToneEngine) -> AsyncIterator[Turnstile]:
     turnstile = Turnstile(1, engine.rest, 60)
-    yield Speaker(engine, turnstile, PhraseCache(1_000_000))
+    yield turnstile
     turnstile.cancel_rest()
     turnstile.close()
+
+
+@pytest.fixture
+def speaker(engine: ToneEngine, turnstile: Turnstile) -> Speaker:
+    return Speaker(engine, turnstile, PhraseCache(1_000_000))
 
 
 async def spoken(speaker: Speaker, what: Speech) -> list[SpokenAudio]:
@@ -75,3 +82,26 @@ async def test_a_clause_is_begun_when_it_is_asked_for(speaker: Speaker, engine: 
 async def test_a_voice_of_another_rate_keeps_its_length(speaker: Speaker) -> None:
     (clause,) = await spoken(speaker, Speech(spoken_clauses("eins zwei drei", "de"), BERT, 22050, 1.0))
     assert clause.end_s == pytest.approx(3 * WORD_S, abs=0.05)
+
+
+async def test_a_later_clause_waits_for_first_ones_that_come_after_it(
+    speaker: Speaker, turnstile: Turnstile, engine: ToneEngine
+) -> None:
+    async def waiting(count: int) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            while turnstile.waiting < count:
+                await asyncio.sleep(0)
+
+    engine.hold()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(spoken(speaker, speech("Here is my first. Here is my second.")))
+        assert await asyncio.to_thread(engine.begun.acquire, timeout=TIMEOUT_S)
+        tasks.create_task(spoken(speaker, speech("Another caller.")))
+        await waiting(1)
+        engine.let_one_go()
+        assert await asyncio.to_thread(engine.begun.acquire, timeout=TIMEOUT_S)
+        await waiting(1)
+        tasks.create_task(spoken(speaker, speech("The last caller.")))
+        await waiting(2)
+        engine.let_go()
+    assert engine.rendered == ["Here is my first.", "Another caller.", "The last caller.", "Here is my second."]

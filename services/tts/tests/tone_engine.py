@@ -19,7 +19,7 @@ BROKEN = Voice("broken", "Broken", "en_US", "cannot be loaded", 22050)
 
 
 class ToneEngine:
-    """Renders at once, unless `hold` is called: then each rendering waits for `let_go`.
+    """Renders at once, unless `hold` is called: then each rendering waits for `let_one_go` or `let_go`.
 
     Attributes:
         rendered: the clauses asked for, in the order in which their rendering began.
@@ -29,8 +29,8 @@ class ToneEngine:
 
     def __init__(self, missing: Path | None = None) -> None:
         self._missing = missing
-        self._may_go = threading.Event()
-        self._may_go.set()
+        self._held = False
+        self._may_go = threading.Semaphore(0)
         self.rendered: list[str] = []
         self.begun = threading.Semaphore(0)
         self.rests = 0
@@ -43,10 +43,15 @@ class ToneEngine:
         self.begun = threading.Semaphore(0)
 
     def hold(self) -> None:
-        self._may_go.clear()
+        self._held = True
+
+    def let_one_go(self) -> None:
+        self._may_go.release()
 
     def let_go(self) -> None:
-        self._may_go.set()
+        self._held = False
+        # Far more than ever wait.
+        self._may_go.release(100)
 
     def voices(self) -> Sequence[Voice]:
         return [ANNA, BERT, BROKEN]
@@ -64,7 +69,8 @@ class ToneEngine:
     def render(self, text: str, voice: str, speaking_rate: float) -> Waveform:
         self.rendered.append(text)
         self.begun.release()
-        assert self._may_go.wait(10)
+        if self._held:
+            assert self._may_go.acquire(timeout=10)
         if voice == BROKEN.name:
             raise ModelBroken(Path("broken.onnx"), "not a model", "oavc models fetch broken")
         if self.failure:
