@@ -13,6 +13,7 @@ from core.errors import CallEnded, CallRefused, SignallingError
 from core.leg import CallLeg, EndReason, LegEnded
 from core.observability import metrics
 from core.observability.call_record import CallRecord
+from core.observability.spans import call_span
 from core.pipeline.call_pipeline import Conversations
 from services.common import correlation
 
@@ -40,7 +41,7 @@ class CallRunner:
         """The `CallHandler` that transports are given. A call's failure ends that call, and nothing else."""
         token = correlation.call_id.set(leg.info.call_id)
         try:
-            with self._registry.admitted(leg) as call:
+            with self._registry.admitted(leg) as call, call_span(leg.info.call_id, leg.info.transport):
                 await self._run(call)
         except CallRefused as refusal:
             log.warning("call refused", extra={"status": refusal.sip_status, "reason": refusal.reason})

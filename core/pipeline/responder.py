@@ -23,6 +23,7 @@ from core.errors import CallEnded, TransferFailed
 from core.leg import CallLeg, EndReason
 from core.observability import metrics
 from core.observability.call_record import CallRecord, TurnRecord
+from core.observability.spans import record_turn
 from core.pipeline.frames import (
     DigitFrame,
     HoldFrame,
@@ -264,6 +265,7 @@ class Responder(FrameProcessor):
         turn.started_s = started_at_s
         turn.answered_s = utterance.prepared.times.answered_s
         turn.synthesised_s = utterance.prepared.times.synthesised_s
+        record_turn(turn)
         if turn.voice_to_voice_ms is not None:
             metrics.TURN_SECONDS.labels(turn.source).observe(turn.voice_to_voice_ms / 1000)
             for stage, spent_ms in turn.stages_ms().items():
