@@ -89,7 +89,7 @@ class PrefixCache:
         place.pinned = pinned
 
     def forget(self, session_id: str) -> bool:
-        """Frees what a session holds, save where a request of it still runs: that is freed for others when it ends."""
+        """Frees what a session holds. Where a request of it still runs, its place is nobody's once that ends."""
         places = [place for place in self._places if session_id and place.session_id == session_id]
         for place in places:
             place.session_id = ""
