@@ -14,7 +14,7 @@ Samples = npt.NDArray[np.float32]
 SAMPLE_RATE_HZ = 16_000
 
 
-class UnsupportedOption(ValueError):  # noqa: N818
+class UnsupportedOption(ValueError):
     """The engine, with the model it has, cannot do what was asked."""
 
 

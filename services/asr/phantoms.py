@@ -48,13 +48,14 @@ _PHRASES = frozenset(
 
 # Evidence so thin that only an unlikely phrase can stand on it.
 _WEAK_SPEECH_S = 0.25
-_WEAK_SPEECH_PROBABILITY = 0.55
+_WEAK_SPEECH_PROBABILITY = 0.5
 _WEAK_NO_SPEECH = 0.4
 _WEAK_LOG_PROBABILITY = -0.75
 
 _NO_SPEECH = 0.6
 _NO_SPEECH_LOG_PROBABILITY = -0.8
-_HOPELESS_LOG_PROBABILITY = -1.2
+# Callers at 5 dB of noise stay above it, speech played backwards does not.
+_HOPELESS_LOG_PROBABILITY = -1.0
 _REPETITIVE = 2.4
 # Nobody speaks so many words in a second; a phantom on a click does.
 _WORDS_PER_SECOND_MAX = 9.0

@@ -20,7 +20,7 @@ _SILENCE_MIN_MS = 100
 _SILENCE_MAX_MS = 10_000
 
 
-class InvalidRequest(ValueError):  # noqa: N818
+class InvalidRequest(ValueError):
     """The client's fault: answered with INVALID_ARGUMENT and this text."""
 
 

@@ -18,7 +18,7 @@ class Priority(IntEnum):
     INTERIM = 2
 
 
-class PassDropped(Exception):  # noqa: N818
+class PassDropped(Exception):
     """The engine was busy for so long that the reading is not wanted any more."""
 
 

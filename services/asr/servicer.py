@@ -61,9 +61,11 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
             await _refuse(context, error)
         except BaseExceptionGroup as errors:
             invalid = errors.subgroup(InvalidRequest)
-            if invalid is None:
-                raise
-            await _refuse(context, _leaf(invalid))
+            if invalid is not None:
+                await _refuse(context, _leaf(invalid))
+            failure = _leaf(errors)
+            log.error("stream failed", exc_info=failure)
+            await context.abort(grpc.StatusCode.INTERNAL, f"the stream failed: {failure}")
 
     async def Recognize(  # noqa: N802  gRPC's name
         self,

@@ -157,6 +157,7 @@ class Session:
             utterance.superseded = True
 
     def _settled(self) -> bool:
+        """Whether the latest reading is as good as a final one."""
         return self._utterance.settled or (self._utterance.read_up and not self._hearing.engine.repeatable)
 
     def _interim_is_due(self) -> bool:
@@ -187,7 +188,7 @@ class Session:
         if utterance is not self._utterance:
             return
         if reading and self._options.interim_results and not unbelieved(reading.transcript, utterance.audio):
-            stable = utterance.read_up and utterance.audio.quiet_s >= self._pause_s
+            stable = self._settled() and utterance.audio.quiet_s >= self._pause_s
             heard = Heard(reading.transcript, final=False, stable=stable, seconds=reading.seconds)
             # A client that does not read misses interim results, not finals.
             with contextlib.suppress(asyncio.QueueFull):
