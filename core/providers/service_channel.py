@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 WATCH_RETRY_S = 1.0
 READINESS = "readiness"
+OVERALL = ""
 
 # gRPC status -> our errors, for all providers. What is not named is taken for a passing fault.
 _STATUS_TO_ERROR: dict[grpc.StatusCode, type[ProviderError]] = {
@@ -62,6 +63,8 @@ def channel_options(max_retries: int) -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 500),
+        # An idle connection is kept: it tells that the service is there.
+        ("grpc.client_idle_timeout_ms", 2**31 - 1),
         ("grpc.service_config", _service_config(max_retries)),
     ]
 
@@ -96,19 +99,34 @@ class ServiceChannel:
         await self.channel.close()
 
     async def _watch_health(self) -> None:
-        stub: Any = health_pb2_grpc.HealthStub(self.channel)
         while True:
-            try:
-                request = health_pb2.HealthCheckRequest(service=READINESS)
-                async for response in stub.Watch(request, wait_for_ready=True):
-                    await self._note(response.status == health_pb2.HealthCheckResponse.SERVING)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                    # A service of an older deployment, without the health protocol: reaching it is all we can ask.
-                    await self._note(True)
-                    return
+            # A server of an older deployment may know no more than its overall health.
+            if not await self._watch_name(READINESS):
+                await self._watch_name(OVERALL)
             await self._note(False)
             await asyncio.sleep(WATCH_RETRY_S)
+
+    async def _watch_name(self, name: str) -> bool:
+        """Follows it until the connection is lost; False where the server does not know the name."""
+        stub: Any = health_pb2_grpc.HealthStub(self.channel)
+        call = stub.Watch(health_pb2.HealthCheckRequest(service=name), wait_for_ready=True)
+        try:
+            async for response in call:
+                if response.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
+                    return False
+                await self._note(response.status == health_pb2.HealthCheckResponse.SERVING)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                await self._stay_connected()
+        finally:
+            call.cancel()
+        return True
+
+    async def _stay_connected(self) -> None:
+        """Of a server without the health protocol, being reached is all that can be asked."""
+        while self.channel.get_state() is grpc.ChannelConnectivity.READY:
+            await self._note(True)
+            await self.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
 
     async def _note(self, ready: bool) -> None:
         if ready == self.ready:

@@ -1,0 +1,41 @@
+"""Providers by their names in the settings."""
+
+from importlib import import_module
+
+import pytest
+
+from core.providers import registry
+from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
+from services.common.settings import ConfigurationError
+
+
+def test_every_unknown_name_is_told_at_once_with_those_that_are_known() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        registry.build(AsrSettings(provider="ears"), LlmSettings(provider="brain"), TtsSettings(provider="mouth"))
+    assert refused.value.problems == (
+        "asr.provider: 'ears' is not known; known are grpc, scripted",
+        "llm.provider: 'brain' is not known; known are grpc, scripted",
+        "tts.provider: 'mouth' is not known; known are grpc, scripted",
+    )
+
+
+def test_known_names_pass_the_check() -> None:
+    registry.check(AsrSettings(), LlmSettings(provider="scripted"), TtsSettings())
+
+
+@pytest.mark.parametrize("name", ["grpc", "scripted"])
+async def test_what_the_settings_name_is_built(name: str) -> None:
+    providers = registry.build(AsrSettings(provider=name), LlmSettings(provider=name), TtsSettings(provider=name))
+    assert [providers.recognizer.name, providers.generator.name, providers.synthesizer.name] == [name] * 3
+    ready = {providers.recognizer.ready, providers.generator.ready, providers.synthesizer.ready}
+    assert ready == {name == "scripted"}
+    await providers.close()
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"), [(stage, name) for stage, names in registry.PROVIDERS.items() for name in names]
+)
+def test_every_registered_module_builds_a_provider_of_that_name(stage: str, name: str) -> None:
+    module = import_module(registry.PROVIDERS[stage][name])
+    assert name == module.NAME
+    assert callable(module.build)
