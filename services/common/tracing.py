@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator
 
-from opentelemetry import propagate, trace
+from opentelemetry import context, propagate, trace
 
 from services.common.setting_errors import ConfigurationError
 from services.common.settings import Section, key
@@ -56,13 +56,23 @@ def configure_tracing(settings: TracingSettings, service_name: str) -> Callable[
 
 @contextlib.contextmanager
 def server_span(method: str, metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[None]:
-    """A span for an RPC, under the client's; costs next to nothing while tracing is off."""
+    """A span for an RPC, under the client's; costs next to nothing while tracing is off.
+
+    Enter it in the RPC's own task: the span stays that task's current one.
+    """
     carrier = {name: value for name, value in metadata if isinstance(value, str)}
     tracer = trace.get_tracer(__name__)
-    with tracer.start_as_current_span(
-        method.lstrip("/"), context=propagate.extract(carrier), kind=trace.SpanKind.SERVER
-    ):
+    span = tracer.start_span(method.lstrip("/"), context=propagate.extract(carrier), kind=trace.SpanKind.SERVER)
+    # Never detached: a stream that is closed early unwinds in another context, where detaching fails.
+    context.attach(trace.set_span_in_context(span))
+    try:
         yield
+    except Exception as error:
+        span.record_exception(error)
+        span.set_status(trace.StatusCode.ERROR, str(error))
+        raise
+    finally:
+        span.end()
 
 
 def _is_installed(module: str) -> bool:

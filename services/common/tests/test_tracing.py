@@ -1,5 +1,6 @@
 """Tracing costs nothing and imports nothing unless an endpoint is configured."""
 
+import contextvars
 import importlib.util
 import subprocess
 import sys
@@ -78,3 +79,12 @@ def test_a_servers_span_hangs_under_the_clients(spans: InMemorySpanExporter) -> 
     assert server.parent is not None
     assert client.context is not None
     assert server.parent.span_id == client.context.span_id
+
+
+def test_a_span_closed_in_another_context_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    span = tracing.server_span("/package.Service/Method", [])
+    contextvars.copy_context().run(span.__enter__)
+
+    contextvars.copy_context().run(span.__exit__, None, None, None)
+
+    assert caplog.records == []
