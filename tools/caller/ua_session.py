@@ -95,11 +95,13 @@ class UaSession:
         return CANCELING
 
     def ack(self, body: str | None, headers: str) -> None:
+        if self.state is SessionState.ESTABLISHED:
+            return  # a retransmission
+        self._uas = None
         if self.state is SessionState.CONFIRMED:
             self.state = SessionState.ESTABLISHED
-            self._uas = None
-            if self._host.report_ack:
-                self._host.raise_session_event(self, "UPDATED", "ACK", body=body, headers=headers)
+        if self._host.report_ack:
+            self._host.raise_session_event(self, "UPDATED", "ACK", body=body, headers=headers)
 
     def request(self, method: str, body: str | None, headers: str) -> Transaction:
         """An in-dialog request. Its reply may be OpenSIPS' own, the connector's, or none at all."""
@@ -125,11 +127,14 @@ class UaSession:
         return transaction
 
     def _bye(self, transaction: Transaction, headers: str) -> None:
-        if self._uas is not None:
-            self._uas.reply(REQUEST_TERMINATED)
+        open_transaction, self._uas = self._uas, None
+        if open_transaction is not None:
+            open_transaction.reply(REQUEST_TERMINATED)
         self.state = SessionState.TERMINATED
         self._host.raise_session_event(self, "TERMINATED", "BYE", headers=headers)
-        self._host.free(self)
+        if open_transaction is None:
+            # With another transaction open OpenSIPS fails to reply once more, and keeps the session.
+            self._host.free(self)
         transaction.reply(OK)
 
     # What the connector commands.

@@ -115,9 +115,12 @@ class Dialog:
         self._transfer_timeout_s = transfer_timeout_s
         self._last_cseq = cseq_number(invite.headers)
         self._waiting: deque[UaSessionEvent] = deque()
+        # Requests of the caller's that OpenSIPS has seen no end of: no reply of ours, or no ACK to it.
+        self._open_requests: set[str] = set()
         self._changed = asyncio.Event()
         self._confirmed = asyncio.Event()
         self._bye_seen = asyncio.Event()
+        self._freed = False
         self._cancelled = False
         self._awaiting_answer: int | None = None
         self._outcomes: dict[str, asyncio.Future[UaSessionEvent]] = {}
@@ -272,8 +275,12 @@ class Dialog:
             raise SignallingTimeout("no answer to our offer; the script needs flag `a`") from error
 
     def _acknowledged(self, event: UaSessionEvent) -> None:
-        if self.state in (DialogState.OFFERED, DialogState.ENDED):
+        if self.state is DialogState.OFFERED:
             self.counters.unexpected += 1
+            return
+        self._open_requests.discard("INVITE")
+        if self.state is DialogState.ENDED:
+            self._confirmed.set()
             return
         first = not self._confirmed.is_set()
         self.counters.duplicates += not first and self._awaiting_answer is None
@@ -300,15 +307,15 @@ class Dialog:
         if event.method == "CANCEL" and self.state is not DialogState.ENDED:
             self._cancel(event)
             return
-        self._bye_seen.set()
         for outcome in self._outcomes.values():
-            if not outcome.done():
-                outcome.cancel()
+            outcome.cancel()
         # A phone that has agreed to a transfer and then hangs up has gone where it was sent.
         transferred = self._transfer is not None and self._transfer.accepted
         reason = EndReason.TRANSFERRED if transferred else EndReason.CALLER_HUNG_UP
-        # With the BYE OpenSIPS has freed the session.
-        closing = _Closing.NOTHING if event.method == "BYE" else _Closing.UNKNOWN
+        # With the BYE OpenSIPS has freed the session, unless another transaction was open: then it forgets to.
+        self._bye_seen.set()
+        self._freed = event.method == "BYE" and self._confirmed.is_set() and not self._open_requests
+        closing = _Closing.NOTHING if self._freed else _Closing.UNKNOWN
         self._end(reason, "", closing)
 
     def _cancel(self, event: UaSessionEvent) -> None:
@@ -359,6 +366,7 @@ class Dialog:
             self.counters.overflows += 1
             return
         self._last_cseq = cseq if cseq is not None else self._last_cseq
+        self._open_requests.add(event.method)
         self._waiting.append(event)
         self._changed.set()
 
@@ -373,6 +381,9 @@ class Dialog:
         except SignallingError as error:
             # The request is gone, or OpenSIPS is; the call may live on.
             _log.info("reply was not taken", extra={"method": request.method, "reason": str(error)})
+            return
+        if request.method != "INVITE":
+            self._open_requests.discard(request.method)
 
     # Requests of ours.
 
@@ -414,7 +425,8 @@ class Dialog:
         if closing is _Closing.REFUSE:
             await self._release_refused()
         elif closing is _Closing.WAIT_FOR_BYE:
-            if not await _within(self._bye_seen, _BYE_AFTER_CANCEL_S):
+            await _within(self._bye_seen, _BYE_AFTER_CANCEL_S)
+            if not self._freed:
                 await self._sessions.let_go(self.key, 487, "Request Terminated")
         elif closing is _Closing.BYE:
             await self._release_by_bye()
@@ -444,7 +456,7 @@ class Dialog:
         finally:
             self._outcomes.pop("BYE", None)
         taken = outcome.done() and not outcome.cancelled() and outcome.result().status < 300
-        if not taken and not self._bye_seen.is_set():
+        if not taken and not self._freed:
             await self._sessions.let_go(self.key)
 
     def _set_deadline(self, after_s: float | None) -> None:
@@ -455,10 +467,7 @@ class Dialog:
 _NOT_IN_QUOTES = str.maketrans('"\\', "''")
 
 
-async def _within(event: asyncio.Event, timeout_s: float) -> bool:
-    try:
+async def _within(event: asyncio.Event, timeout_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
-    except TimeoutError:
-        return False
-    return True

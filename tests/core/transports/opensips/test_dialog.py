@@ -250,6 +250,22 @@ async def test_hang_up_sends_bye_with_its_reason(rig: Rig) -> None:
     assert rig.opensips.count("ua_session_terminate") == 0
 
 
+async def test_hang_up_before_the_ack_waits_for_it(rig: Rig) -> None:
+    async def hang_up(leg: CallLeg) -> None:
+        await leg.hang_up(EndReason.IDLE)
+
+    rig.conversation.after_answer = hang_up
+    await rig.connect()
+    call = rig.opensips.invite(OFFER)
+    assert (await call.final()).status == 200
+    assert await rig.conversation.ended() is EndReason.IDLE
+    # A BYE may only follow the ACK.
+    assert call.received == []
+    call.ack()
+    await call.next_request("BYE", timeout_s=0.5)
+    await rig.quiet()
+
+
 async def test_hang_up_twice_is_one_bye(rig: Rig) -> None:
     await rig.connect()
     call = await rig.answered()
@@ -419,6 +435,28 @@ async def test_requests_one_on_top_of_the_other_all_get_replies(rig: Rig) -> Non
     assert sorted(reply.status for reply in replies) == [200, 500, 500]
     assert (await call.request("OPTIONS")).status == 200
     await call.bye()
+
+
+async def test_session_that_opensips_forgets_to_free_with_a_bye_is_freed(rig: Rig) -> None:
+    await rig.connect()
+    call = await rig.answered()
+    rig.opensips.reply_delay_s = 0.02
+    # Its reply is lost, so that the request is still open when the caller hangs up.
+    rig.opensips.fail("ua_session_reply", MiFault.LOSE_REQUEST, MiFault.LOSE_REQUEST)
+    asking = asyncio.ensure_future(call.request("OPTIONS"))
+    await until(lambda: bool(rig.leg(call).dialog._open_requests))
+    assert (await call.bye()).status == 200
+    assert (await asking).status == 487
+    assert await rig.conversation.ended() is EndReason.CALLER_HUNG_UP
+    await rig.quiet()
+
+
+async def test_bye_without_an_ack_frees_the_session(rig: Rig) -> None:
+    await rig.connect()
+    call = rig.opensips.invite(OFFER)
+    assert (await call.final()).status == 200
+    assert (await call.bye()).status == 200
+    await rig.quiet()
 
 
 async def test_transfer_ends_the_call_once_the_target_has_answered(rig: Rig) -> None:
