@@ -47,6 +47,20 @@ def test_the_time_is_that_of_arrival_and_not_of_reading(pair: tuple[DatagramSock
     assert time.monotonic() - receiver.receive()[0].arrived_at_s >= 0.045
 
 
+def test_a_datagram_without_a_time_does_not_cost_later_ones_theirs(
+    pair: tuple[DatagramSocket, DatagramSocket],
+) -> None:
+    sender, receiver = pair
+    receiver._socket.setsockopt(socket.SOL_SOCKET, 35, 0)
+    sender.send(b"unstamped", address(receiver))
+    read_at = time.monotonic()
+    assert receiver.receive()[0].arrived_at_s == pytest.approx(read_at, abs=1)
+    receiver._socket.setsockopt(socket.SOL_SOCKET, 35, 1)
+    sender.send(b"stamped", address(receiver))
+    time.sleep(0.05)
+    assert time.monotonic() - receiver.receive()[0].arrived_at_s >= 0.045
+
+
 def test_more_than_a_batch_takes_several_reads_and_leaves_nothing(
     pair: tuple[DatagramSocket, DatagramSocket],
 ) -> None:

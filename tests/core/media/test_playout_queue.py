@@ -93,8 +93,9 @@ async def test_clear_drops_what_is_queued_and_what_a_writer_still_holds(queue: P
 async def test_clear_leaves_nothing_of_a_partial_packet(queue: PlayoutQueue) -> None:
     await queue.put(TONE[:101])
     queue.clear()
+    assert queue.queued_ms == 0
     await queue.put(TONE)
-    assert queue.pop() == LOUD
+    assert [queue.pop(), queue.pop()] == [LOUD, None]
 
 
 async def test_audio_after_a_clear_is_played(queue: PlayoutQueue) -> None:
