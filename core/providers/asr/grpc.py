@@ -50,6 +50,11 @@ class GrpcRecognitionStream:
                 )
         except grpc.aio.AioRpcError as error:
             raise provider_error(NAME, error) from error
+        except asyncio.CancelledError:
+            # gRPC raises it for a reader whom nobody cancelled, when `close` has cancelled the call.
+            reader = asyncio.current_task()
+            if not self._call.cancelled() or reader is None or reader.cancelling():
+                raise
 
     async def close(self) -> None:
         self._writer.cancel()
