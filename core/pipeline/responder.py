@@ -35,15 +35,12 @@ from core.pipeline.frames import (
     TurnEndedFrame,
 )
 from core.pipeline.idle import IdleTimer
+from core.pipeline.keys import KeyCollector
+from core.pipeline.outage import Outage
 from core.pipeline.reply_audio import PreparedReply, ReplyMaker
 from core.providers.base import Transcript
 
 log = logging.getLogger(__name__)
-
-# A recogniser that is back sooner was not missed.
-OUTAGE_BEFORE_APOLOGY_S = 1.5
-# Without ears the call is worth nothing to the caller.
-OUTAGE_BEFORE_HANG_UP_S = 30.0
 
 
 class _Utterance:
@@ -75,9 +72,8 @@ class Responder(FrameProcessor):
         self._unanswered = ""
         self._remainder = ""
         self._turn_ended: TurnEndedFrame | None = None
-        self._digits = ""
-        self._digits_due: asyncio.TimerHandle | None = None
-        self._outage: asyncio.Task[None] | None = None
+        self._keys = KeyCollector(self._settings.digits_timeout_s, self._answer_keys)
+        self._outage = Outage(self._apologise_for_recognition, self._give_up_recognition)
         self._held = False
         self._idle = IdleTimer(self._settings.idle_timeout_s, self._prompt_idle_caller)
         self._idle_prompts = 0
@@ -105,11 +101,13 @@ class Responder(FrameProcessor):
             case SpeechOverFrame():
                 await self._note_over(frame)
             case DigitFrame(digit=digit):
-                await self._note_digit(digit)
+                await self._note_key(digit)
             case HoldFrame(held=held):
                 await self._note_hold(held)
-            case RecognitionFrame(working=working):
-                await self._note_recognition(working)
+            case RecognitionFrame(working=True):
+                self._outage.end()
+            case RecognitionFrame():
+                self._outage.begin()
             case StartFrame():
                 await self.push_frame(frame, direction)
                 await self._greet()
@@ -124,9 +122,8 @@ class Responder(FrameProcessor):
 
     async def _stop(self) -> None:
         self._idle.stop()
-        if self._digits_due is not None:
-            self._digits_due.cancel()
-        await self._end_outage()
+        self._keys.stop()
+        self._outage.end()
         await self._drop_prepared()
         for utterance in list(self._utterances.values()):
             await self._cancel(utterance)
@@ -310,61 +307,41 @@ class Responder(FrameProcessor):
         else:
             await self._say(self._settings.idle_prompt)
 
-    async def _note_digit(self, digit: str) -> None:
+    async def _note_key(self, key: str) -> None:
         self._idle.stop()
-        await self._interrupt_for_keys()
-        if digit != "#":
-            self._digits += digit
-        if self._digits_due is not None:
-            self._digits_due.cancel()
-        delay_s = 0.0 if digit == "#" else self._settings.digits_timeout_s
-        self._digits_due = asyncio.get_running_loop().call_later(
-            delay_s, lambda: self.create_task(self._answer_digits())
-        )
+        await self._fall_silent()
+        self._keys.press(key)
 
-    async def _interrupt_for_keys(self) -> None:
+    async def _fall_silent(self) -> None:
         if self._utterances:
             await self._stop_speaking()
             await self.broadcast_interruption()
 
-    async def _answer_digits(self) -> None:
-        digits, self._digits = self._digits, ""
-        if not digits:
+    async def _answer_keys(self, keys: str) -> None:
+        if not keys:
             self._idle.start()
             return
-        heard = f"[{digits}]"
+        heard = f"[{keys}]"
         self._unanswered = self._remainder = ""
         self._idle_prompts = 0
         turn = self._record.begin_turn(heard=heard)
-        prepared = PreparedReply(heard, self._dialogue.reply_to_digits(digits), self._maker)
+        prepared = PreparedReply(heard, self._dialogue.reply_to_digits(keys), self._maker)
         await self._speak(prepared, turn, self._dialogue.conversation.begin(heard))
 
     async def _note_hold(self, held: bool) -> None:
         self._held = held
         if held:
             self._idle.stop()
-            await self._interrupt_for_keys()
+            await self._fall_silent()
         elif self._remainder:
             remainder, self._remainder = self._remainder, ""
             await self._say(remainder)
         else:
             self._idle.start()
 
-    async def _note_recognition(self, working: bool) -> None:
-        if working:
-            await self._end_outage()
-        elif self._outage is None:
-            self._outage = self.create_task(self._live_through_outage())
-
-    async def _end_outage(self) -> None:
-        outage, self._outage = self._outage, None
-        if outage is not None:
-            await self.cancel_task(outage)
-
-    async def _live_through_outage(self) -> None:
-        """The recogniser is away: says so, and gives up after a while."""
-        await asyncio.sleep(OUTAGE_BEFORE_APOLOGY_S)
+    async def _apologise_for_recognition(self) -> None:
         metrics.PROVIDER_FAILURES.labels("asr").inc()
         await self._say(self._settings.apology_message)
-        await asyncio.sleep(OUTAGE_BEFORE_HANG_UP_S - OUTAGE_BEFORE_APOLOGY_S)
+
+    async def _give_up_recognition(self) -> None:
         await self._leg.hang_up(EndReason.ERROR)

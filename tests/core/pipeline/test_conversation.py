@@ -8,7 +8,7 @@ import pytest
 from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.errors import ProviderUnavailable
 from core.leg import EndReason
-from core.pipeline import responder
+from core.pipeline import outage
 from core.pipeline.settings import AudioSettings
 from core.providers.asr.scripted import ScriptedRecognizer, ScriptedStream
 from core.providers.base import RecognitionStream
@@ -270,7 +270,7 @@ class _DeafRecognizer(ScriptedRecognizer):
 async def test_a_recogniser_that_is_away_is_apologised_for_and_used_when_it_returns(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responder, "OUTAGE_BEFORE_APOLOGY_S", 0.3)
+    monkeypatch.setattr(outage, "BEFORE_APOLOGY_S", 0.3)
     recognizer = _DeafRecognizer(["When are you open?"])
     setup = Setup(recognizer=recognizer)
     talk = await place(setup)
@@ -286,8 +286,8 @@ async def test_a_recogniser_that_is_away_is_apologised_for_and_used_when_it_retu
 
 
 async def test_a_recogniser_that_stays_away_ends_the_call(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responder, "OUTAGE_BEFORE_APOLOGY_S", 0.1)
-    monkeypatch.setattr(responder, "OUTAGE_BEFORE_HANG_UP_S", 0.5)
+    monkeypatch.setattr(outage, "BEFORE_APOLOGY_S", 0.1)
+    monkeypatch.setattr(outage, "BEFORE_HANG_UP_S", 0.5)
 
     talk = await place(Setup(recognizer=_DeafRecognizer()))
 
