@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import socket
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from core.sdp import offer_answer
 from core.sdp.offer_answer import LocalMedia, Negotiated
 from core.transports.opensips.dialog import Dialog, DialogState
 from core.transports.opensips.events import UaSessionEvent
+from core.transports.opensips.interface import interface_towards
 from core.transports.opensips.multipart import session_description
 from core.transports.opensips.requests import refusal_headers
 from core.transports.opensips.sip import called_of, caller_of, parse_address
@@ -100,9 +100,9 @@ class OpenSipsLeg:
             # Tried before a port is taken: ports rest after use, and bad offers could exhaust them.
             trial = LocalMedia(address or _ANYWHERE, _DISCARD_PORT, self._session_id, self._local.codecs)
             remote_ip, _ = offer_answer.answer(offer, trial).parameters.remote_address
-            address = address or _interface_towards(remote_ip)
+            address = address or interface_towards(remote_ip)
         else:
-            address = address or _interface_towards(_ANYWHERE)
+            address = address or interface_towards(_ANYWHERE)
         stream = self._plane.open()
         self._stream = stream
         self._media = LocalMedia(address, stream.local_port, self._session_id, self._local.codecs)
@@ -266,13 +266,3 @@ def _parameters(extra_params: str) -> Mapping[str, str]:
     if not isinstance(given, dict):
         return {}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-
-
-def _interface_towards(remote_ip: str) -> str:
-    """Our address as that host sees it, by the routing table; nothing is sent."""
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((remote_ip, _DISCARD_PORT))
-            return str(probe.getsockname()[0])
-    except OSError:
-        return "127.0.0.1"

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from core.errors import SignallingRefused, SignallingTimeout
+from core.transports.opensips.interface import interface_towards
 
 _REPLY_BYTES = 65536
 _REPLIES_PER_WAKE = 64
@@ -59,6 +60,7 @@ class MiClient:
         self._prefix = os.urandom(4).hex()
         self._numbers = count(1)
         self._socket: socket.socket | None = None
+        self._remote: Any = None
         self._opening = asyncio.Lock()
         self._failures = 0
         self.counters = MiCounters()
@@ -66,9 +68,7 @@ class MiClient:
     @property
     def local_ip(self) -> str | None:
         """Our address as OpenSIPS sees it; None before the first command, and over a UNIX socket."""
-        if self._socket is None or self._socket.family != socket.AF_INET:
-            return None
-        return str(self._socket.getsockname()[0])
+        return None if self._address.path or self._remote is None else interface_towards(self._remote[0])
 
     async def call(self, method: str, params: dict[str, Any] | None = None, *, repeatable: bool = False) -> Any:
         """Runs one command and returns its result.
@@ -119,7 +119,7 @@ class MiClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 peer = self._socket or await self._open()
-                peer.send(payload)
+                peer.sendto(payload, self._remote)
                 # The second attempt waits for the same reply: either one answers the command.
                 return (await asyncio.shield(pending.reply),)
         except (TimeoutError, OSError):
@@ -130,7 +130,7 @@ class MiClient:
         if self._socket is not None:
             request = {"jsonrpc": "2.0", "id": f"{self._prefix}.{next(self._numbers)}", "method": method}
             try:
-                self._socket.send(json.dumps(request | {"params": params}).encode())
+                self._socket.sendto(json.dumps(request | {"params": params}).encode(), self._remote)
             except OSError:
                 self.counters.timeouts += 1
 
@@ -145,45 +145,38 @@ class MiClient:
         async with self._opening:
             if self._socket is not None:
                 return self._socket
-            opened = await self._connected()
+            self._remote = await self._resolved()
+            # Not connected: an ICMP error would reach a connected socket, and uvloop stops reading from it.
+            family = socket.AF_UNIX if self._address.path else socket.AF_INET
+            opened = socket.socket(family, socket.SOCK_DGRAM)
+            opened.setblocking(False)
+            # An abstract name for a UNIX socket: replies need somewhere to go, and no file is left behind.
+            name = f"\0oavc-mi-{self._prefix}-{next(self._numbers)}"
+            opened.bind(name if self._address.path else ("0.0.0.0", 0))
             asyncio.get_running_loop().add_reader(opened, self._readable)
             self._socket = opened
             return opened
 
-    async def _connected(self) -> socket.socket:
-        """A socket that hears OpenSIPS only."""
+    async def _resolved(self) -> Any:
         if self._address.path:
-            peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            # An abstract name: the reply needs somewhere to go, and no file is left behind.
-            local: Any = f"\0oavc-mi-{self._prefix}-{next(self._numbers)}"
-            remote: Any = self._address.path
-        else:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                self._address.host, self._address.port, family=socket.AF_INET, type=socket.SOCK_DGRAM
-            )
-            peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            local, remote = ("0.0.0.0", 0), found[0][4]
-        try:
-            peer.setblocking(False)
-            peer.bind(local)
-            peer.connect(remote)
-        except OSError:
-            peer.close()
-            raise
-        return peer
+            return self._address.path
+        found = await asyncio.get_running_loop().getaddrinfo(
+            self._address.host, self._address.port, family=socket.AF_INET, type=socket.SOCK_DGRAM
+        )
+        return found[0][4]
 
     def _readable(self) -> None:
         for _ in range(_REPLIES_PER_WAKE):
             if self._socket is None:
                 return
             try:
-                datagram = self._socket.recv(_REPLY_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
+                datagram, sender = self._socket.recvfrom(_REPLY_BYTES)
             except OSError:
-                # Nobody listens there at present: the commands in flight run into their timeout.
                 return
-            self._replied(datagram)
+            if sender == self._remote:
+                self._replied(datagram)
+            else:
+                self.counters.invalid_replies += 1
 
     def _replied(self, datagram: bytes) -> None:
         try:

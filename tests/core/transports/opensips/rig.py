@@ -1,7 +1,6 @@
 """A connector beside a stand-in of OpenSIPS."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,7 +128,7 @@ class Rig:
         """The connector dies without a word: nothing that it would still send goes out."""
         self.transport.events.close()
         self.transport.mi.close()
-        self.transport.mi._connected = _no_socket  # type: ignore[method-assign]
+        self.transport.mi._resolved = _no_socket  # type: ignore[method-assign]
         await self.disconnect()
 
     async def disconnect(self) -> None:
@@ -144,7 +143,7 @@ class Rig:
         await until(lambda: self.transport.calls == 0 and not self.transport.orphans)
 
 
-async def _no_socket() -> socket.socket:
+async def _no_socket() -> Any:
     raise OSError("crashed")
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from core.errors import SignallingRefused, SignallingTimeout
 from core.transports.opensips.mi import MiAddress, MiClient
@@ -179,12 +180,44 @@ async def test_no_more_commands_are_in_flight_than_allowed(opensips: OpenSipsSta
 
 
 async def test_peer_that_comes_back_is_found_again(opensips: OpenSipsStandIn, mi: MiClient) -> None:
-    await opensips.stop()
-    for _ in range(4):
+    await _comes_back(opensips, mi)
+
+
+def test_peer_that_comes_back_is_found_again_on_uvloop() -> None:
+    """Whose readers do not survive an ICMP error."""
+
+    async def scenario() -> None:
+        opensips = OpenSipsStandIn()
+        await opensips.start()
+        mi = MiClient(MiAddress(port=opensips.mi_port), timeout_s=0.05)
+        await _comes_back(opensips, mi)
+        mi.close()
+        await opensips.stop()
+
+    uvloop.run(scenario())
+
+
+async def _comes_back(opensips: OpenSipsStandIn, mi: MiClient) -> None:
+    for failures in (1, 4):
+        await opensips.stop()
+        for _ in range(failures):
+            with pytest.raises(SignallingTimeout):
+                await mi.call("uptime")
+        await opensips.start()
+        assert await mi.call("uptime")
+
+
+async def test_replies_of_strangers_are_not_taken(opensips: OpenSipsStandIn, mi: MiClient) -> None:
+    opensips.fail("uptime", MiFault.LOSE_REQUEST)
+    asking = asyncio.ensure_future(mi.call("uptime"))
+    await until(lambda: opensips.count("uptime") == 1)
+    assert mi._socket is not None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        forged = json.dumps({"result": "forged", "id": next(iter(mi._pending))}).encode()
+        stranger.sendto(forged, ("127.0.0.1", mi._socket.getsockname()[1]))
         with pytest.raises(SignallingTimeout):
-            await mi.call("uptime")
-    await opensips.start()
-    assert await mi.call("uptime")
+            await asking
+    assert mi.counters.invalid_replies == 1
 
 
 async def test_name_that_does_not_resolve_is_a_timeout() -> None:
@@ -199,6 +232,7 @@ async def test_missing_unix_socket_is_a_timeout() -> None:
     mi = MiClient(MiAddress(path="/nonexistent/mi"), timeout_s=0.05)
     with pytest.raises(SignallingTimeout, match="unix:/nonexistent/mi"):
         await mi.call("uptime")
+    mi.close()
 
 
 async def test_cancelled_command_leaves_nothing(opensips: OpenSipsStandIn, mi: MiClient) -> None:
