@@ -10,6 +10,10 @@ class Recipient(Protocol):
 
     loop: AbstractEventLoop
 
+    @property
+    def wants_waking(self) -> bool:
+        """Whether there is news, and somebody who waits for it. Asked on the wheel's thread."""
+
     def wake(self) -> None:
         """There is news. Called on `loop`."""
 

@@ -170,11 +170,11 @@ class MediaPlane:
         raise PortsExhausted("No media socket can be opened") from error
 
     def _connected(self, stream: MediaStream) -> None:
-        self.wheel.add(stream)
+        self.wheel.add(stream.wire)
         self._thread.wake()
 
     def _released(self, stream: MediaStream) -> None:
-        self.wheel.remove(stream)
+        self.wheel.remove(stream.wire)
         with self._lock:
             self._streams.discard(stream)
         self.ports.release(stream.local_port)

@@ -93,13 +93,13 @@ class Call:
             clock=self.clock,
             wall_clock=lambda: 1_700_000_000.0 + self.clock.now,
             random=Random(seed),
-            on_connect=self.wheel.add,
+            on_connect=lambda stream: self.wheel.add(stream.wire),
             on_close=self._closed,
         )
         self.parameters = parameters()
 
     def _closed(self, stream: MediaStream) -> None:
-        self.wheel.remove(stream)
+        self.wheel.remove(stream.wire)
         self.closed.append(stream)
 
     def connect(self, agreed: MediaParameters | None = None) -> None:

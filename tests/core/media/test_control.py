@@ -120,7 +120,7 @@ async def test_the_round_trip_lowers_the_estimate_of_quality() -> None:
     block = ReportBlock(call.sent[0].ssrc, 0, 0, 0, 0, middle_of_ntp(ntp_timestamp(sent_at)), 0)
     call.arrive(serialise_compound(ReceiverReport(7, (block,))), CALLER_RTCP, rtcp=True)
     call.turn(60)
-    assert call.stream._control.round_trip_s == pytest.approx(0.9, abs=0.001)
+    assert call.stream.wire._control.round_trip_s == pytest.approx(0.9, abs=0.001)
     assert call.stream.statistics().mos < before - 0.3
 
 
@@ -145,7 +145,7 @@ async def test_a_report_on_the_rtp_port_is_no_audio() -> None:
     call = connected()
     call.arrive(serialise_compound(ReceiverReport(7), Goodbye((7,))))
     call.turn()
-    assert call.stream._control.goodbye
+    assert call.stream.wire._control.goodbye
     assert call.stream.counters.malformed == 0
     assert call.stream.statistics().packets_received == 0
 

@@ -322,7 +322,7 @@ async def test_ten_thousand_random_and_mutated_datagrams_leave_a_live_call_as_it
         assert counters.malformed + counters.foreign + counters.unknown_payload > 5_000
         assert counters.events_dropped == 0
         assert len(stream._inbox) == 0
-        assert len(stream._inbound.buffer._waiting) <= 3
+        assert len(stream.wire._inbound.buffer._waiting) <= 3
         assert len(phone.hear()) >= 20
     assert plane.running
     stream.close()

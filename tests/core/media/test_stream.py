@@ -48,8 +48,8 @@ async def test_audio_survives_the_wrap_of_number_and_timestamp_both_ways() -> No
     call = Call(seed=5)
     call.connect()
     # As if this side, too, had been sending for 21 minutes.
-    call.stream._outbound.sender._sequence_number = 65_500
-    call.stream._outbound.sender.timestamp = 2**32 - 20 * 160
+    call.stream.wire._outbound.sender._sequence_number = 65_500
+    call.stream.wire._outbound.sender.timestamp = 2**32 - 20 * 160
     codec = create_codec("PCMU")
     theirs, ours = tone(440, 160 * 100), tone(1000, 160 * 100)
     heard = b""
@@ -151,8 +151,8 @@ async def test_it_closes_once_and_rides_no_longer() -> None:
     call.stream.close()
     assert call.closed == [call.stream]
     assert len(call.wheel) == 0
-    call.stream.send(call.clock.now)
-    assert call.stream.receive_due(call.clock.now, Handover()) == 0
+    call.stream.wire.send(call.clock.now)
+    assert call.stream.wire.receive_due(call.clock.now, Handover()) == 0
 
 
 async def test_a_fault_within_a_call_ends_that_call(caplog: pytest.LogCaptureFixture) -> None:
@@ -165,7 +165,7 @@ async def test_a_fault_within_a_call_ends_that_call(caplog: pytest.LogCaptureFix
     def broken() -> bytes:
         raise ZeroDivisionError
 
-    call.stream._outbound.next_packet = broken  # type: ignore[method-assign]
+    call.stream.wire._outbound.next_packet = broken  # type: ignore[method-assign]
     call.turn()
     with pytest.raises(CallEnded):
         await asyncio.wait_for(reading, 1)

@@ -184,6 +184,7 @@ class Reader:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.woken = 0
+        self.wants_waking = True
 
     def wake(self) -> None:
         self.woken += 1
