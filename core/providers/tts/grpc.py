@@ -39,13 +39,17 @@ class GrpcSynthesizer:
             timeout=self._settings.timeout,
             metadata=call_metadata(),
         )
+        refusal = ""
         try:
             async for response in call:
                 kind = response.WhichOneof("response_type")
                 if kind == "audio_chunk":
                     yield response.audio_chunk
                 elif kind == "error":
-                    raise ProviderRejected(NAME, response.error.error_message)
+                    # The status that follows says whether to try again; only older servers end without one.
+                    refusal = response.error.error_message or response.error.error_code or "no details"
+            if refusal:
+                raise ProviderRejected(NAME, refusal)
         except grpc.aio.AioRpcError as error:
             raise provider_error(NAME, error) from error
         finally:
