@@ -34,6 +34,10 @@ LISTABLE_SESSIONS = 150
 """More sessions than this make a listing too long for its buffer, and the reply is not JSON."""
 
 
+_LATE_REPLY_S = 0.6
+_OVERTAKEN_S = 0.005
+
+
 class MiFault(Enum):
     """What can happen to one MI command."""
 
@@ -294,7 +298,9 @@ class OpenSipsStandIn:
             return
         if fault is MiFault.PLAIN_TEXT:
             reply = b"500 Internal error"
-        delay_s = self.reply_delay_s + (0.6 if fault is MiFault.LATE_REPLY else 0.0)
+        delay_s = self.reply_delay_s + (_LATE_REPLY_S if fault is MiFault.LATE_REPLY else 0.0)
+        if self.events_before_replies:
+            delay_s = max(delay_s, _OVERTAKEN_S)
         if delay_s > 0:
             self.spawn(self._reply_later(reply, sender, delay_s))
         else:
