@@ -1,7 +1,6 @@
 """The process as a whole: built from its settings here, and nowhere else."""
 
 import asyncio
-import gc
 import logging
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.leg import EndReason, Transport
 from core.management import server as management
 from core.management.settings import ManagementSettings
+from core.media.interpreter import settle_garbage_collector
 from core.media.plane import MediaPlane
 from core.media.settings import MediaSettings
 from core.observability.resident import resident_mb
@@ -104,9 +104,7 @@ class Core:
                         for transport in self._transports
                     ),
                 ]
-                # What start-up made lives as long as the process: no later collection need look at it.
-                gc.collect()
-                gc.freeze()
+                settle_garbage_collector()
                 log.info("listening for calls", extra={"http_port": http.port})
                 await self._lifecycle.draining.wait()
                 await self._drain()
