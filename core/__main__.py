@@ -11,8 +11,8 @@ import uvloop
 
 from core.errors import ConnectorError
 from core.observability.framework_logs import route_framework_logs
-from core.settings import ConfigurationError, config_file, load_settings
-from services.common.logs import LogSettings, configure_logging
+from core.settings import ConfigurationError, CoreLogSettings, config_file, load_settings
+from services.common.logs import configure_logging
 from services.common.settings import Loaded
 from services.common.tracing import TracingSettings, configure_tracing
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(config_file(os.environ, options.config))
-        configure_logging(settings[LogSettings], process="core")
+        configure_logging(settings[CoreLogSettings], process="core")
         end_tracing = configure_tracing(settings[TracingSettings], "opensips-ai-core")
     except ConfigurationError as error:
         for problem in error.problems:

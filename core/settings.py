@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from core.calls.settings import CallSettings
 from core.dialogue.settings import DialogueSettings, SessionSettings
@@ -12,8 +13,17 @@ from core.pipeline.settings import AudioSettings
 from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
 from core.transports.opensips.settings import OpenSipsSettings
 from services.common.logs import LogSettings
-from services.common.settings import ConfigurationError, Loaded, Section, load, read_ini
+from services.common.settings import ConfigurationError, Loaded, Section, key, load, read_ini
 from services.common.tracing import TracingSettings
+
+
+class CoreLogSettings(LogSettings):
+    """The log of this process: its own level, else that of all."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = key(
+        "INFO", env=("CORE_LOG_LEVEL", "LOG_LEVEL"), help="Records below this level are dropped."
+    )
+
 
 SECTIONS: tuple[type[Section], ...] = (
     OpenSipsSettings,
@@ -26,11 +36,13 @@ SECTIONS: tuple[type[Section], ...] = (
     DialogueSettings,
     CallSettings,
     ManagementSettings,
-    LogSettings,
+    CoreLogSettings,
     TracingSettings,
 )
 # The services read their own sections of the same file.
-FOREIGN_SECTIONS = frozenset({"asr_service", "llm_service", "tts_service"})
+FOREIGN_SECTIONS = frozenset({"asr_service", "asr_engine", "llm_service", "tts_service", "synthesis", "models"})
+# The upstream connector asks it which AI answers a call; here one does.
+UPSTREAM_KEYS = frozenset({"engine.api_url"})
 
 CONFIG_FILE_ENVS = ("OAVC_CONFIG_FILE", "CONFIG_FILE")
 CONFIG_FILE_DEFAULT = Path("config/app.ini")
@@ -53,7 +65,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str] = os.environ) ->
     ini = read_ini(path) if path is not None else {}
     # A section of the upstream connector's for one of its AI flavors: nothing of ours is configured by it.
     flavors = {name for name, keys in ini.items() if keys.keys() & {"disabled", "match"}}
-    return load(SECTIONS, ini, environ, ignore=FOREIGN_SECTIONS | flavors)
+    return load(SECTIONS, ini, environ, ignore=FOREIGN_SECTIONS | UPSTREAM_KEYS | flavors)
 
 
-__all__ = ["SECTIONS", "ConfigurationError", "config_file", "load_settings"]
+__all__ = ["SECTIONS", "ConfigurationError", "CoreLogSettings", "config_file", "load_settings"]
