@@ -17,6 +17,8 @@ from core.leg import EndReason
 from core.transports.opensips import requests
 from core.transports.opensips.events import UaSessionEvent
 from core.transports.opensips.orphans import Orphans
+from core.transports.opensips.outcomes import Outcomes
+from core.transports.opensips.release import Closing, Release
 from core.transports.opensips.sip import cseq_number, parse_address
 from core.transports.opensips.transfer import Transfer
 from core.transports.opensips.ua_sessions import Headers, SessionState, UaSessions
@@ -25,11 +27,6 @@ _log = logging.getLogger(__name__)
 
 # 64*T1: for so long OpenSIPS repeats a 200 that has seen no ACK (RFC 3261 13.3.1.4).
 ACK_TIMEOUT_S = 32.0
-# A BYE may only follow the ACK (RFC 3261 15), which scripts without flag `a` do not report.
-_ACK_BEFORE_BYE_S = 1.0
-# After CANCEL and 200 have crossed, the caller acknowledges and hangs up (RFC 3261 9.1).
-_BYE_AFTER_CANCEL_S = 2.0
-_BYE_OUTCOME_S = 5.0
 _REQUESTS_WAITING_MAX = 32
 
 
@@ -73,16 +70,6 @@ class DialogUser(Protocol):
         """Comes once, and last."""
 
 
-class _Closing(Enum):
-    """What is left to do so that OpenSIPS frees the session."""
-
-    NOTHING = auto()
-    REFUSE = auto()
-    WAIT_FOR_BYE = auto()
-    BYE = auto()
-    UNKNOWN = auto()
-
-
 @dataclass(slots=True)
 class DialogCounters:
     """Events that changed nothing."""
@@ -118,16 +105,12 @@ class Dialog:
         # Requests of the caller's that OpenSIPS has seen no end of: no reply of ours, or no ACK to it.
         self._open_requests: set[str] = set()
         self._changed = asyncio.Event()
-        self._confirmed = asyncio.Event()
-        self._bye_seen = asyncio.Event()
-        self._freed = False
         self._cancelled = False
         self._awaiting_answer: int | None = None
-        self._outcomes: dict[str, asyncio.Future[UaSessionEvent]] = {}
+        self._outcomes = Outcomes()
+        self._release = Release(self.key, sessions, self._outcomes)
         self._transfer: Transfer | None = None
-        self._closing: _Closing | None = None
-        self._refusal: tuple[int, str, Headers] = (487, "Request Terminated", ())
-        self._bye_reason = ""
+        self._closing: Closing | None = None
         self._deadline_s: float | None = asyncio.get_running_loop().time() + answer_timeout_s
 
     # What the conversation asks for.
@@ -154,10 +137,12 @@ class Dialog:
         try:
             await self._sessions.reply(self.key, "INVITE", 200, "OK", sdp=sdp)
         except SignallingError as error:
-            self._answer_failed(error)
-            raise
+            # With an ACK to it the answer has arrived, whatever became of the command's own reply.
+            if not self._release.acknowledged.is_set():
+                self._answer_failed(error)
+                raise
         except asyncio.CancelledError:
-            self._end(EndReason.ERROR, "answering was cancelled", _Closing.UNKNOWN)
+            self._end(EndReason.ERROR, "answering was cancelled", Closing.UNKNOWN)
             raise
         self._answer_taken()
         if is_offer and self._closing is None:
@@ -168,24 +153,24 @@ class Dialog:
     def refuse(self, status: int, reason: str, headers: Headers = (), *, end: EndReason, detail: str = "") -> None:
         """A final reply of 300 or more, sent by `serve`."""
         if self.state is DialogState.OFFERED:
-            self._refusal = (status, reason, headers)
-            self._end(end, detail or f"{status} {reason}", _Closing.REFUSE)
+            self._release.refusal = (status, reason, headers)
+            self._end(end, detail or f"{status} {reason}", Closing.REFUSE)
         else:
             self.hang_up(end, detail)
 
     def hang_up(self, reason: EndReason, detail: str = "") -> None:
         """Ends the dialog as its state asks for; the rest is done by `serve`."""
         if self.state is DialogState.OFFERED:
-            self._refusal = (480, "Temporarily Unavailable", ())
-            self._end(reason, detail, _Closing.REFUSE)
+            self._release.refusal = (480, "Temporarily Unavailable", ())
+            self._end(reason, detail, Closing.REFUSE)
         elif self.state is DialogState.ANSWERING:
-            self._end(reason, detail, _Closing.UNKNOWN)
+            self._end(reason, detail, Closing.UNKNOWN)
         else:
-            self._end(reason, detail, _Closing.BYE)
+            self._end(reason, detail, Closing.BYE)
 
     def lost(self) -> None:
         """OpenSIPS holds the session no longer: there is nobody to talk to about it."""
-        self._end(EndReason.SIGNALLING_LOST, "opensips does not know the session", _Closing.NOTHING)
+        self._end(EndReason.SIGNALLING_LOST, "opensips does not know the session", Closing.NOTHING)
 
     async def transfer(self, target: str) -> None:
         """Asks the phone to call somebody else (RFC 3515), and hangs up once it has done so.
@@ -196,21 +181,21 @@ class Dialog:
         """
         if self._closing is not None or self.state not in (DialogState.ANSWERED, DialogState.CONFIRMED):
             raise CallEnded("there is no call to transfer")
-        transfer = Transfer(self.key, self._sessions, self._expect_outcome, self._transfer_timeout_s)
+        transfer = Transfer(self.key, self._sessions, self._outcomes.expect, self._transfer_timeout_s)
         self._transfer = transfer
         try:
             await transfer.run(target)
         finally:
             self._transfer = None
         if self._closing is None:
-            self._end(EndReason.TRANSFERRED, "", _Closing.BYE)
+            self._end(EndReason.TRANSFERRED, "", Closing.BYE)
 
     # What OpenSIPS tells.
 
     def deliver(self, event: UaSessionEvent) -> None:
         """Takes an event of this session, in any order, any number of times. Never raises."""
         if event.status >= 200:
-            self._outcome(event)
+            self.counters.duplicates += not self._outcomes.resolve(event)
         elif event.status or event.event_type in ("NEW", "EARLY"):
             self.counters.duplicates += event.event_type == "NEW"
         elif event.event_type == "TERMINATED":
@@ -236,7 +221,7 @@ class Dialog:
                 await self._deadline_passed()
         try:
             await self._refuse_waiting()
-            await self._release(self._closing)
+            await self._release.run(self._closing)
             self.released = True
         except SignallingError as error:
             _log.warning("session is left to be freed later", extra={"reason": str(error)})
@@ -250,8 +235,8 @@ class Dialog:
         if self._closing is not None:
             return
         if self._cancelled:
-            self._end(EndReason.CALLER_CANCELLED, "cancelled while answered", _Closing.WAIT_FOR_BYE)
-        elif self._confirmed.is_set():
+            self._end(EndReason.CALLER_CANCELLED, "cancelled while answered", Closing.WAIT_FOR_BYE)
+        elif self._release.acknowledged.is_set():
             self._set_confirmed()
         else:
             self.state = DialogState.ANSWERED
@@ -261,17 +246,17 @@ class Dialog:
         if self._closing is not None:
             return
         if self._cancelled:
-            self._end(EndReason.CALLER_CANCELLED, "", _Closing.REFUSE)
+            self._end(EndReason.CALLER_CANCELLED, "", Closing.REFUSE)
             if isinstance(error, SignallingRefused):
                 raise CallEnded("the caller gave up") from error
-        self._end(EndReason.SIGNALLING_LOST, str(error), _Closing.UNKNOWN)
+        self._end(EndReason.SIGNALLING_LOST, str(error), Closing.UNKNOWN)
 
     async def _first_answer(self) -> None:
         try:
             async with asyncio.timeout(ACK_TIMEOUT_S):
-                await self._confirmed.wait()
+                await self._release.acknowledged.wait()
         except TimeoutError as error:
-            self._end(EndReason.SIGNALLING_LOST, "no answer to our offer in an ACK", _Closing.BYE)
+            self._end(EndReason.SIGNALLING_LOST, "no answer to our offer in an ACK", Closing.BYE)
             raise SignallingTimeout("no answer to our offer; the script needs flag `a`") from error
 
     def _acknowledged(self, event: UaSessionEvent) -> None:
@@ -280,9 +265,9 @@ class Dialog:
             return
         self._open_requests.discard("INVITE")
         if self.state is DialogState.ENDED:
-            self._confirmed.set()
+            self._release.acknowledged.set()
             return
-        first = not self._confirmed.is_set()
+        first = not self._release.acknowledged.is_set()
         self.counters.duplicates += not first and self._awaiting_answer is None
         cseq = cseq_number(event.headers)
         if self._awaiting_answer is not None and cseq in (None, self._awaiting_answer):
@@ -291,12 +276,14 @@ class Dialog:
                 self._user.answered(event.body)
             except OfferRejected as error:
                 # An ACK has no reply: all that is left is to hang up.
-                self._confirmed.set()
-                self._end(EndReason.ERROR, f"unusable answer: {error.reason}", _Closing.BYE)
+                self._release.acknowledged.set()
+                self._end(EndReason.ERROR, f"unusable answer: {error.reason}", Closing.BYE)
                 return
-        self._confirmed.set()
+        self._release.acknowledged.set()
         if first and self.state is DialogState.ANSWERED:
             self._set_confirmed()
+        elif first:
+            self._user.confirmed()
 
     def _set_confirmed(self) -> None:
         self.state = DialogState.CONFIRMED
@@ -304,37 +291,38 @@ class Dialog:
         self._user.confirmed()
 
     def _terminated(self, event: UaSessionEvent) -> None:
-        if event.method == "CANCEL" and self.state is not DialogState.ENDED:
+        if event.method == "CANCEL":
             self._cancel(event)
             return
-        for outcome in self._outcomes.values():
-            outcome.cancel()
+        self._outcomes.forget()
         # A phone that has agreed to a transfer and then hangs up has gone where it was sent.
         transferred = self._transfer is not None and self._transfer.accepted
         reason = EndReason.TRANSFERRED if transferred else EndReason.CALLER_HUNG_UP
         # With the BYE OpenSIPS has freed the session, unless another transaction was open: then it forgets to.
-        self._bye_seen.set()
-        self._freed = event.method == "BYE" and self._confirmed.is_set() and not self._open_requests
-        closing = _Closing.NOTHING if self._freed else _Closing.UNKNOWN
+        self._release.bye_seen.set()
+        self._release.freed = event.method == "BYE" and self._release.acknowledged.is_set() and not self._open_requests
+        closing = Closing.NOTHING if self._release.freed else Closing.UNKNOWN
         self._end(reason, "", closing)
 
     def _cancel(self, event: UaSessionEvent) -> None:
-        if parse_address(event.headers.get("to", "")).tag:
+        if self.state is DialogState.ENDED:
+            self.counters.duplicates += 1
+        elif parse_address(event.headers.get("to", "")).tag:
             # It takes back a re-INVITE, which by now has its answer; the call goes on (RFC 3261 9.2).
             self.counters.unexpected += 1
         elif self.state is DialogState.OFFERED:
-            self._refusal = (487, "Request Terminated", ())
-            self._end(EndReason.CALLER_CANCELLED, "", _Closing.REFUSE)
+            self._release.refusal = (487, "Request Terminated", ())
+            self._end(EndReason.CALLER_CANCELLED, "", Closing.REFUSE)
         elif self.state is DialogState.ANSWERING:
             # It depends on which of the two OpenSIPS saw first.
             self._cancelled = True
         else:
-            self._end(EndReason.CALLER_CANCELLED, "cancelled while answered", _Closing.WAIT_FOR_BYE)
+            self._end(EndReason.CALLER_CANCELLED, "cancelled while answered", Closing.WAIT_FOR_BYE)
 
     async def _deadline_passed(self) -> None:
         if self.state is DialogState.OFFERED:
-            self._refusal = (503, "Not answered in time", (("Retry-After", "10"),))
-            self._end(EndReason.ERROR, "not answered in time", _Closing.REFUSE)
+            self._release.refusal = (503, "Not answered in time", (("Retry-After", "10"),))
+            self._end(EndReason.ERROR, "not answered in time", Closing.REFUSE)
             return
         if self.state is not DialogState.ANSWERED:
             self._deadline_s = None
@@ -349,9 +337,9 @@ class Dialog:
         if state is None:
             self.lost()
         elif state == SessionState.CONFIRMED:
-            self._end(EndReason.SIGNALLING_LOST, "the answer was never acknowledged", _Closing.BYE)
+            self._end(EndReason.SIGNALLING_LOST, "the answer was never acknowledged", Closing.BYE)
         else:
-            self._confirmed.set()
+            self._release.acknowledged.set()
             self._set_confirmed()
 
     # Requests within the dialog.
@@ -385,28 +373,13 @@ class Dialog:
         if request.method != "INVITE":
             self._open_requests.discard(request.method)
 
-    # Requests of ours.
-
-    def _expect_outcome(self, method: str) -> "asyncio.Future[UaSessionEvent]":
-        """Before the request is sent: its outcome may overtake the command's own reply."""
-        outcome: asyncio.Future[UaSessionEvent] = asyncio.get_running_loop().create_future()
-        self._outcomes[method] = outcome
-        return outcome
-
-    def _outcome(self, event: UaSessionEvent) -> None:
-        outcome = self._outcomes.pop(event.method, None)
-        if outcome is not None and not outcome.done():
-            outcome.set_result(event)
-        else:
-            self.counters.duplicates += 1
-
     # The end.
 
-    def _end(self, reason: EndReason, detail: str, closing: _Closing) -> None:
+    def _end(self, reason: EndReason, detail: str, closing: Closing) -> None:
         if self._closing is not None:
             return
         self._closing = closing
-        self._bye_reason = detail or reason.value
+        self._release.reason = detail or reason.value
         self.state = DialogState.ENDED
         self._changed.set()
         if self._transfer is not None:
@@ -415,59 +388,12 @@ class Dialog:
 
     async def _refuse_waiting(self) -> None:
         """Requests that came too late to be done."""
-        if self._closing is _Closing.NOTHING:
+        if self._closing is Closing.NOTHING:
             return
         for request in self._waiting:
             with contextlib.suppress(SignallingRefused):
                 await self._sessions.reply(self.key, request.method, 481, "Call/Transaction Does Not Exist")
 
-    async def _release(self, closing: _Closing) -> None:
-        if closing is _Closing.REFUSE:
-            await self._release_refused()
-        elif closing is _Closing.WAIT_FOR_BYE:
-            await _within(self._bye_seen, _BYE_AFTER_CANCEL_S)
-            if not self._freed:
-                await self._sessions.let_go(self.key, 487, "Request Terminated")
-        elif closing is _Closing.BYE:
-            await self._release_by_bye()
-        elif closing is _Closing.UNKNOWN:
-            await self._sessions.let_go(self.key)
-
-    async def _release_refused(self) -> None:
-        status, reason, headers = self._refusal
-        try:
-            await self._sessions.reply(self.key, "INVITE", status, reason, headers=headers)
-        except SignallingRefused:
-            # Replied to before, cancelled and timed out, or unknown: `let_go` finds out.
-            _log.info("refusal was not taken", extra={"status": status})
-        await self._sessions.let_go(self.key, status, reason)
-
-    async def _release_by_bye(self) -> None:
-        """`ua_session_update`, not `ua_session_terminate`: it carries a reason, and its outcome is reported."""
-        await _within(self._confirmed, _ACK_BEFORE_BYE_S)
-        outcome = self._expect_outcome("BYE")
-        cause = f'SIP;cause=200;text="{self._bye_reason.translate(_NOT_IN_QUOTES)}"'
-        try:
-            if not self._bye_seen.is_set():
-                await self._sessions.request(self.key, "BYE", headers=[("Reason", cause)])
-                await asyncio.wait({outcome}, timeout=_BYE_OUTCOME_S)
-        except SignallingError as error:
-            _log.info("hang-up was not taken", extra={"reason": str(error)})
-        finally:
-            self._outcomes.pop("BYE", None)
-        taken = outcome.done() and not outcome.cancelled() and outcome.result().status < 300
-        if not taken and not self._freed:
-            await self._sessions.let_go(self.key)
-
     def _set_deadline(self, after_s: float | None) -> None:
         self._deadline_s = None if after_s is None else asyncio.get_running_loop().time() + after_s
         self._changed.set()
-
-
-_NOT_IN_QUOTES = str.maketrans('"\\', "''")
-
-
-async def _within(event: asyncio.Event, timeout_s: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.transports.opensips.sip import parse_headers
+
+_log = logging.getLogger(__name__)
 
 _EVENT_NAME = "E_UA_SESSION"
 _DATAGRAM_BYTES = 65536
@@ -154,4 +157,8 @@ class EventSocket:
             except EventRejectedError:
                 self.rejected += 1
                 continue
-            self._on_event(event)
+            try:
+                self._on_event(event)
+            except Exception:
+                # A defect that one event brings to light must not cost the next call its events.
+                _log.exception("event failed", extra={"session_key": event.key})

@@ -116,6 +116,7 @@ class OpenSipsLeg:
             stream.close()
             raise
         self.confirmed()
+        self._up()
 
     async def reject(self, refusal: Exception) -> None:
         if isinstance(refusal, CallRefused):
@@ -200,8 +201,11 @@ class OpenSipsLeg:
 
     def confirmed(self) -> None:
         """From the answer on media flows, whichever is seen first: that OpenSIPS took it, or the ACK to it."""
-        if self._last is None and self._negotiated is not None and not self._connected:
-            self._connect(self._negotiated)
+        if self._negotiated is not None and not self._connected:
+            try:
+                self._connect(self._negotiated)
+            except OfferRejected as error:
+                self.dialog.hang_up(EndReason.ERROR, error.reason)
 
     def digit(self, digit: str) -> None:
         self._signal(DigitReceived(digit))
@@ -213,15 +217,18 @@ class OpenSipsLeg:
         self._interrupt()
 
     def _agreed(self, negotiated: Negotiated) -> Negotiated:
-        self._negotiated = negotiated
         self._connect(negotiated)
+        self._negotiated = negotiated
         return negotiated
 
     def _connect(self, negotiated: Negotiated) -> None:
         if self._stream is None or self._last is not None:
             return
+        try:
+            self._stream.connect(negotiated.parameters)
+        except OSError as error:
+            raise OfferRejected(488, "Unusable media address") from error
         self._connected = True
-        self._stream.connect(negotiated.parameters)
         if negotiated.held != self._held:
             self._held = negotiated.held
             self._signal(HoldChanged(negotiated.held))

@@ -8,6 +8,7 @@ import pytest
 from core.errors import Busy, CallEnded, CallRefused, OfferRejected, SignallingError, TransferFailed
 from core.leg import CallLeg, DigitReceived, EndReason, HoldChanged
 from core.transports.opensips import dialog as dialog_module
+from core.transports.opensips import release as release_module
 from core.transports.opensips.dialog import DialogState
 from tests.core.transports.opensips.rig import OFFER, Rig, until
 from tools.caller.opensips import MiFault
@@ -96,7 +97,7 @@ async def test_answer_that_overtakes_the_cancel_ends_in_a_bye_of_the_caller(rig:
 async def test_caller_that_cancelled_too_late_and_then_vanished_is_hung_up_on(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialog_module, "_BYE_AFTER_CANCEL_S", 0.05)
+    monkeypatch.setattr(release_module, "_BYE_AFTER_CANCEL_S", 0.05)
     await rig.connect()
     call = rig.opensips.invite(OFFER)
     assert (await call.final()).status == 200
@@ -147,7 +148,7 @@ async def test_ack_before_the_reply_to_the_command_is_no_surprise(rig: Rig) -> N
 
 async def test_missing_ack_is_looked_up_and_hung_up_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialog_module, "ACK_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(dialog_module, "_ACK_BEFORE_BYE_S", 0.01)
+    monkeypatch.setattr(release_module, "_ACK_BEFORE_BYE_S", 0.01)
     await rig.connect()
     call = rig.opensips.invite(OFFER)
     assert (await call.final()).status == 200
@@ -289,7 +290,7 @@ async def test_bye_from_both_sides_at_once_ends_cleanly(rig: Rig) -> None:
 async def test_hang_up_whose_command_fails_still_frees_the_session(
     rig: Rig, fault: MiFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialog_module, "_BYE_OUTCOME_S", 0.1)
+    monkeypatch.setattr(release_module, "_BYE_OUTCOME_S", 0.1)
     await rig.connect()
     call = await rig.answered()
     rig.opensips.fail("ua_session_update", fault)
@@ -299,7 +300,7 @@ async def test_hang_up_whose_command_fails_still_frees_the_session(
 
 
 async def test_phone_that_does_not_answer_our_bye_is_forgotten(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialog_module, "_BYE_OUTCOME_S", 0.1)
+    monkeypatch.setattr(release_module, "_BYE_OUTCOME_S", 0.1)
     rig.opensips.sip_timeout_s = 0.2
     await rig.connect()
     call = await rig.answered()
@@ -586,7 +587,7 @@ async def test_unusable_answer_to_our_offer_is_hung_up_on(rig: Rig, answer: str)
 
 async def test_no_answer_to_our_offer_is_hung_up_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialog_module, "ACK_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(dialog_module, "_ACK_BEFORE_BYE_S", 0.01)
+    monkeypatch.setattr(release_module, "_ACK_BEFORE_BYE_S", 0.01)
     await rig.connect()
     call = rig.opensips.invite(None)
     assert (await call.final()).status == 200
@@ -602,6 +603,18 @@ async def test_answer_survives_one_lost_datagram(rig: Rig, fault: MiFault) -> No
     call = await rig.answered()
     await call.bye()
     assert await rig.conversation.ended() is EndReason.CALLER_HUNG_UP
+
+
+async def test_ack_proves_the_answer_whatever_became_of_the_commands_reply(rig: Rig) -> None:
+    await rig.connect()
+    rig.opensips.fail("ua_session_reply", MiFault.LOSE_REPLY, MiFault.LOSE_REPLY)
+    call = rig.opensips.invite(OFFER)
+    assert (await call.final()).status == 200
+    call.ack()
+    await until(lambda: rig.leg(call).dialog.state is DialogState.CONFIRMED)
+    await call.bye()
+    assert await rig.conversation.ended() is EndReason.CALLER_HUNG_UP
+    assert rig.conversation.errors == []
 
 
 async def test_answer_that_opensips_never_takes_ends_the_call_and_frees_the_session(rig: Rig) -> None:

@@ -86,6 +86,24 @@ async def test_a_broken_datagram_does_not_spoil_the_next() -> None:
     events.close()
 
 
+async def test_a_defect_costs_its_own_event_only(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[UaSessionEvent] = []
+
+    def fail_once(event: UaSessionEvent) -> None:
+        seen.append(event)
+        if len(seen) == 1:
+            raise RuntimeError("a defect")
+
+    events = EventSocket(fail_once)
+    port = events.open("127.0.0.1", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(2):
+            sender.sendto(datagram(), ("127.0.0.1", port))
+        await until(lambda: len(seen) == 2)
+    assert "event failed" in caplog.text
+    events.close()
+
+
 async def test_a_taken_port_is_said_so() -> None:
     first = EventSocket(lambda _: None)
     port = first.open("127.0.0.1", 0)
