@@ -48,15 +48,17 @@ class TurnRecord:
             return {}
         stages: dict[str, float] = {}
         reached = self.silent_since_s
-        for name, done in (
+        for name, done_s in (
             ("endpoint", self.decided_s),
             ("recognition", self.recognised_s),
             ("answer", self.answered_s),
             ("synthesis", self.synthesised_s),
             ("playout", self.started_s),
         ):
-            stages[name] = round(max(0.0, done - reached) * 1000, 1)
-            reached = max(reached, done)
+            # What the caller did not wait for, having been given a filler, is not counted.
+            waited_until_s = max(reached, min(done_s, self.started_s))
+            stages[name] = round((waited_until_s - reached) * 1000, 1)
+            reached = waited_until_s
         stages["total"] = round(self.voice_to_voice_ms, 1)
         return stages
 

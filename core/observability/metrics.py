@@ -5,6 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 CALLS = Counter("oavc_calls_total", "Calls that ended, by transport and reason", ["transport", "reason"])
 CALLS_REFUSED = Counter("oavc_calls_refused_total", "Calls that were not taken, by SIP status", ["transport", "status"])
 ACTIVE_CALLS = Gauge("oavc_active_calls", "Calls that are up")
+TASKS = Gauge("oavc_event_loop_tasks", "Tasks on the calls' event loop: with no call up always the same number")
 CALL_SECONDS = Histogram(
     "oavc_call_duration_seconds", "Length of calls", buckets=(5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 )

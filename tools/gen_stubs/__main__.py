@@ -32,8 +32,8 @@ def generate(root: Path = ROOT) -> Path:
             f"--proto_path={files('grpc_tools') / '_proto'}",
             f"--python_out={root}",
             f"--grpc_python_out={root}",
-            f"--mypy_out={root}",
-            f"--mypy_grpc_out={root}",
+            f"--mypy_out=quiet:{root}",
+            f"--mypy_grpc_out=quiet:{root}",
             *protos,
         ]
     )
