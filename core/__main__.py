@@ -32,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_logging(settings[CoreLogSettings], process="core")
         end_tracing = configure_tracing(settings[TracingSettings], "opensips-ai-core")
     except ConfigurationError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"configuration: {problem}\n")
-        return EXIT_CONFIGURATION
+        return _refuse(error.problems)
     route_framework_logs()
 
     try:
@@ -50,9 +48,10 @@ async def _serve(settings: Loaded) -> int:
 
     try:
         core = Core(settings)
-    except (ConfigurationError, ConnectorError) as error:
-        sys.stderr.write(f"configuration: {error}\n")
-        return EXIT_CONFIGURATION
+    except ConfigurationError as error:
+        return _refuse(error.problems)
+    except ConnectorError as error:
+        return _refuse([str(error)])
     try:
         await core.run()
     except* OSError as group:
@@ -61,6 +60,12 @@ async def _serve(settings: Loaded) -> int:
     else:
         return_code = 0
     return return_code
+
+
+def _refuse(problems: Sequence[str]) -> int:
+    for problem in problems:
+        sys.stderr.write(f"configuration: {problem}\n")
+    return EXIT_CONFIGURATION
 
 
 if __name__ == "__main__":

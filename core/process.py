@@ -100,7 +100,7 @@ class Core:
                 background = [
                     group.create_task(self._prepare(), name="prepare"),
                     *(
-                        group.create_task(transport.run(self._runner.handle), name=transport.name)
+                        group.create_task(self._listen(transport), name=transport.name)
                         for transport in self._transports
                     ),
                 ]
@@ -115,6 +115,12 @@ class Core:
             await self._providers.close()
             self._plane.close()
         log.info("stopped")
+
+    async def _listen(self, transport: Transport) -> None:
+        try:
+            await transport.run(self._runner.handle)
+        except OSError as error:
+            raise OSError(f"{transport.name} cannot listen for calls: {error.strerror or error}") from error
 
     async def _prepare(self) -> None:
         """Renders what is always said alike, and warms the model, as soon as their services are there."""
