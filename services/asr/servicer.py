@@ -53,6 +53,8 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
         try:
             with self._hearing.statistics.connection():
                 options = await self._first(request_iterator)
+                # Else they go with the first response; were that cancelled, gRPC could not end the stream any more.
+                await context.send_initial_metadata(())
                 async with asyncio.TaskGroup() as group:
                     session = Session(self._hearing, options, group)
                     group.create_task(_write(session, context))

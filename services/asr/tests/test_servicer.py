@@ -79,7 +79,7 @@ async def test_missing_model_keeps_the_service_up_and_says_what_to_do(serve: Ser
         assert health.status == health.NOT_SERVING
         assert "models/tones/tones.bin" in health.message
         assert "oavc models fetch tones" in health.message
-        stream = await client.stream(sample_rate=16_000)
+        stream = await client.stream()
         error = await stream.error()
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert "oavc models fetch tones" in (error.details() or "")

@@ -26,6 +26,12 @@ async def test_interim_results_come_while_the_caller_speaks(client: Client) -> N
     assert not interim.end_of_utterance
 
 
+async def test_stream_is_accepted_before_anything_is_heard(client: Client) -> None:
+    stream = await client.stream(**CALL)
+    async with asyncio.timeout(5):
+        await stream.call.initial_metadata()
+
+
 async def test_words_after_which_the_caller_pauses_are_stable(client: Client) -> None:
     stream = await client.stream(**CALL)
     await stream.say(said("hello", "table") + PAUSE)
@@ -362,7 +368,8 @@ async def test_more_streams_than_allowed_are_refused(serve: Serve, engine: ToneE
         first = await client.stream(**CALL)
         await first.finalize()
         await first.final()
-        second = await client.stream(**CALL)
+        # Refused whatever it sends.
+        second = await client.stream()
         error = await second.error()
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "1 streams" in (error.details() or "")

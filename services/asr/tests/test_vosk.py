@@ -19,7 +19,7 @@ from services.common.model_files import ModelBroken, ModelMissing
 @pytest.mark.engine
 def test_silence_gives_no_text(vosk: Vosk) -> None:
     recognition = vosk.begin(RecognitionOptions())
-    for _ in range(10):
+    for _ in range(5):
         recognition.accept(np.zeros(1600, np.float32))
     interim = recognition.interim(lambda: False)
     assert interim is not None
