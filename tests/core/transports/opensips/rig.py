@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.leg import CallLeg, EndReason, LegEnded, LegEvent
+from core.leg import CallHandler, CallLeg, EndReason, LegEnded, LegEvent
 from core.media.plane import MediaPlane
 from core.transports.opensips.dialog import DialogState
 from core.transports.opensips.leg import OpenSipsLeg
@@ -86,6 +86,7 @@ class Rig:
         self.opensips = opensips
         self.plane = plane
         self.conversation = Conversation()
+        self.handler: CallHandler | None = None
         self.transport: OpenSipsTransport
         self._running: asyncio.Task[None] | None = None
 
@@ -111,7 +112,7 @@ class Rig:
         self._running = asyncio.get_running_loop().create_task(self.transport.run(self._handle))
 
     async def _handle(self, leg: CallLeg) -> None:
-        await self.conversation(leg)
+        await (self.handler or self.conversation)(leg)
 
     async def answered(self) -> SipCall:
         """A call that is up, on both sides."""

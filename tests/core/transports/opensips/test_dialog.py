@@ -653,3 +653,62 @@ async def test_request_that_comes_as_we_hang_up_is_refused(rig: Rig) -> None:
     await leg.hang_up(EndReason.IDLE)
     assert (await asking).status in (200, 481)
     await rig.quiet()
+
+
+async def test_ringing_that_cannot_be_sent_costs_no_call(rig: Rig) -> None:
+    await rig.connect(ringing=True)
+    rig.opensips.fail("ua_session_reply", MiFault.REFUSE)
+    call = await rig.answered()
+    assert call.provisional == []
+    await call.bye()
+
+
+async def test_missing_ack_of_a_session_that_is_gone_ends_the_call(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialog_module, "ACK_TIMEOUT_S", 0.05)
+    await rig.connect()
+    call = rig.opensips.invite(OFFER)
+    assert (await call.final()).status == 200
+    rig.opensips.sessions.clear()
+    assert await rig.conversation.ended() is EndReason.SIGNALLING_LOST
+    await rig.quiet()
+
+
+async def test_missing_ack_is_asked_about_until_opensips_answers(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialog_module, "ACK_TIMEOUT_S", 0.02)
+    rig.opensips.report_ack = False
+    await rig.connect(mi_timeout_s=0.02)
+    rig.opensips.fail("ua_session_list", *[MiFault.LOSE_REQUEST] * 4)
+    call = rig.opensips.invite(OFFER)
+    assert (await call.final()).status == 200
+    call.ack()
+    await until(lambda: rig.leg(call).dialog.state is DialogState.CONFIRMED)
+    await call.bye()
+    await rig.quiet()
+
+
+async def test_flood_of_requests_is_bounded(rig: Rig) -> None:
+    await rig.connect()
+    call = await rig.answered()
+    assert call.session is not None
+    for number in range(10, 210):
+        headers = f"To: <sip:echo@h>;tag={call.key}\r\nCSeq: {number} OPTIONS\r\n"
+        rig.opensips.raise_session_event(call.session, "UPDATED", "OPTIONS", headers=headers)
+    await until(lambda: rig.leg(call).dialog.counters.overflows > 0)
+    assert (await call.bye()).status == 200
+    await rig.quiet()
+
+
+async def test_events_that_mean_nothing_are_counted(rig: Rig) -> None:
+    rig.conversation.answers = False
+    await rig.connect()
+    call = rig.opensips.invite(OFFER)
+    await rig.conversation.leg()
+    assert call.session is not None
+    rig.opensips.raise_session_event(call.session, "UPDATED", "ACK")
+    rig.opensips.raise_session_event(call.session, "EARLY", "INFO", status=183)
+    rig.opensips.raise_session_event(call.session, "ANSWERED", "INFO", status=200)
+    rig.opensips.raise_session_event(call.session, "SOMETHING", "INFO")
+    counters = rig.leg(call).dialog.counters
+    await until(lambda: (counters.unexpected, counters.duplicates) == (2, 1))
+    await call.cancel()
+    await rig.quiet()

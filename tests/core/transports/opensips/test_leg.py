@@ -62,11 +62,10 @@ def phone() -> Iterator[Phone]:
 def free_pair() -> int:
     """An even port that nobody has bound, nor the one above it."""
     for port in range(20000 + 2 * (os.getpid() % 4000), 32000, 2):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp, socket.socket(type=socket.SOCK_DGRAM) as rtcp:
-            with contextlib.suppress(OSError):
-                rtp.bind(("127.0.0.1", port))
-                rtcp.bind(("127.0.0.1", port + 1))
-                return port
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for number in (port, port + 1):
+                stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", number))
+            return port
     raise AssertionError("no pair of ports is free")
 
 
