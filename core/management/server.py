@@ -1,5 +1,6 @@
 """The HTTP interface: health for orchestrators, calls for operators, metrics for Prometheus."""
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -13,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from core.calls.registry import CallRegistry
 from core.leg import EndReason
 from core.management.settings import ManagementSettings
+from core.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ class _Api:
         return web.json_response({"status": "ready"})
 
     async def metrics(self, _request: web.Request) -> web.Response:
+        metrics.TASKS.set(len(asyncio.all_tasks()))
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def status(self, _request: web.Request) -> web.Response:

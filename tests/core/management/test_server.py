@@ -255,6 +255,21 @@ async def test_a_token_of_arbitrary_bytes_is_refused_as_any_other(serve: Serve) 
     await writer.wait_closed()
 
 
+async def test_tasks_of_the_event_loop_are_counted(client: Client) -> None:
+    async def tasks() -> float:
+        text = await (await client.get("/metrics")).text()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        return families["oavc_event_loop_tasks"].samples[0].value
+
+    before = await tasks()
+    async with asyncio.TaskGroup() as group:
+        idle = [group.create_task(asyncio.Event().wait()) for _ in range(5)]
+        assert await tasks() == before + 5
+        for each in idle:
+            each.cancel()
+    assert await tasks() == before
+
+
 async def test_metrics_are_prometheus_text(client: Client) -> None:
     reply = await client.get("/metrics")
     assert reply.headers["Content-Type"].startswith("text/plain; version=")
