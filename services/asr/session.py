@@ -22,6 +22,8 @@ _PENDING_MAX_S = 20.0
 # So many finals may be on their way before the client waits.
 _FINISHING_MAX = 4
 _OUTBOX_MAX = 8
+# After a reading that was not believed.
+_REST_S = 2.0
 # A reading is forced by then, so that the audio of a client that wants no interim results does not pile up.
 _UNREAD_MAX_S = 10.0
 
@@ -77,8 +79,10 @@ class Session:
         self._pause_s = settings.pause_ms / 1000
         self._utterance = self._begin()
         self._reading: asyncio.Task[None] | None = None
+        self._priority = Priority.INTERIM
         self._read_s = self._clock()
         self._interval_s = hearing.engine.interim_interval_s
+        self._rest_until_s = 0.0
         self._finishing: asyncio.Queue[_Finishing | None] = asyncio.Queue(_FINISHING_MAX)
         self._unanswered = 0
         self._finisher = group.create_task(self._finish())
@@ -145,16 +149,16 @@ class Session:
             return
         paused = audio.quiet_s >= self._pause_s
         if self._reading is None:
-            if paused:
+            if paused and self._clock() >= self._rest_until_s:
                 self._start(Priority.STABLE)
-            elif self._interim_is_due():
+            elif not paused and self._interim_is_due():
                 self._start(Priority.INTERIM)
-        elif paused and not utterance.running:
-            # An interim reading that still waits for its turn gives way to the one that counts.
-            self._reading.cancel()
-            self._start(Priority.STABLE)
-        elif paused:
+        elif paused and self._priority is Priority.INTERIM:
+            # It gives way to the reading that counts: by its place in the queue, or by ending early.
             utterance.superseded = True
+            if not utterance.running:
+                self._reading.cancel()
+                self._start(Priority.STABLE)
 
     def _settled(self) -> bool:
         """Whether the latest reading is as good as a final one."""
@@ -169,6 +173,7 @@ class Session:
         return wanted and not self._unanswered and waited_s >= self._interval_s
 
     def _start(self, priority: Priority) -> None:
+        self._priority = priority
         self._reading = self._group.create_task(self._read(self._utterance, priority))
 
     async def _read(self, utterance: Utterance, priority: Priority) -> None:
@@ -187,7 +192,11 @@ class Session:
             self._interval_s = self._next_interval_s(reading.seconds)
         if utterance is not self._utterance:
             return
-        if reading and self._options.interim_results and not unbelieved(reading.transcript, utterance.audio):
+        believed = reading is not None and unbelieved(reading.transcript, utterance.audio) is None
+        if reading and reading.final and not believed:
+            # A television in the background must not keep the engine busy: its every pause is not read at once.
+            self._rest_until_s = self._clock() + _REST_S
+        if reading and believed and self._options.interim_results:
             stable = self._settled() and utterance.audio.quiet_s >= self._pause_s
             heard = Heard(reading.transcript, final=False, stable=stable, seconds=reading.seconds)
             # A client that does not read misses interim results, not finals.

@@ -170,8 +170,10 @@ class FasterWhisper:
             score * len(ids) / (len(ids) + 1) for score, ids in zip(result.scores, result.sequences_ids, strict=True)
         ]
         count = len(result.sequences_ids[0])
-        doubtful = not full and whisper_window.doubtful(
-            texts[0], likelihoods[0], self._settings.doubt_below, count, seconds
+        doubtful = (
+            not full
+            and not whisper_window.hopeless(likelihoods[0], result.no_speech_prob)
+            and whisper_window.doubtful(texts[0], likelihoods[0], self._settings.doubt_below, count, seconds)
         )
         words: tuple[Word, ...] = ()
         if thorough and options.words and texts[0] and not doubtful:

@@ -19,6 +19,8 @@ _TOKENS_PER_SECOND = 7
 _TOKENS_SPARE = 8
 _REPETITIVE = 2.0
 _RESTART_WORDS_MIN = 2
+_NO_SPEECH = 0.6
+_NO_SPEECH_LOG_PROBABILITY = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ def repetitive(text: str) -> bool:
     """Said over and over (Whisper's own compression test)."""
     data = text.encode()
     return len(data) / len(zlib.compress(data)) > _REPETITIVE
+
+
+def hopeless(average_log_probability: float, no_speech_probability: float) -> bool:
+    """Whether nobody spoke, so that another reading would be in vain (thresholds of Whisper's own decoder)."""
+    return no_speech_probability > _NO_SPEECH and average_log_probability < _NO_SPEECH_LOG_PROBABILITY
 
 
 def doubtful(text: str, average_log_probability: float, doubt_below: float, tokens: int, seconds: float) -> bool:

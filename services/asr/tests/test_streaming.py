@@ -8,7 +8,7 @@ import pytest
 
 from services.asr.engine import Transcript
 from services.asr.settings import AsrSettings
-from services.asr.tests.client import Client, texts
+from services.asr.tests.client import Client, Stream, texts
 from services.asr.tests.conftest import Metric, Serve
 from services.asr.tests.fakes import ToneEngine, quiet, said
 
@@ -142,6 +142,19 @@ async def test_phantom_is_held_back_and_counted(serve: Serve, engine: ToneEngine
         assert [(r.is_final, r.result.text, r.rejected_reason) for r in responses] == [(True, "", "phantom")]
         assert (await client.stats()).phantoms_rejected == 1
         assert metric("oavc_asr_rejected_total", reason="phantom") == 1
+
+
+async def test_sound_that_is_not_believed_is_not_read_at_every_pause(serve: Serve, engine: ToneEngine) -> None:
+    engine.interim_interval_s = 60.0
+    engine.reads = Transcript("Thank you.", 0.2, average_log_probability=-1.5, no_speech_probability=0.7)
+    async with serve(engine) as client:
+        stream = await client.stream(**CALL)
+        for _ in range(10):
+            await stream.say(said("hello") + PAUSE)
+            await client.stats()
+        await stream.finalize()
+        assert (await stream.final()).rejected_reason == "phantom"
+        assert engine.calls == ["final", "final"]
 
 
 async def test_telephone_audio_of_8_khz_is_heard(client: Client) -> None:
@@ -346,6 +359,30 @@ async def test_interim_reading_that_waits_too_long_is_dropped_and_counted(
         engine.hold.set()
         assert (await second.final()).result.text == "book"
         assert (await first.final()).result.text == "hello"
+
+
+async def test_stable_reading_keeps_its_place_in_the_queue(serve: Serve, engine: ToneEngine) -> None:
+    engine.interim_interval_s = 60.0
+    engine.hold = threading.Event()
+    async with serve(engine) as client:
+        first, second, third = [await client.stream(**CALL) for _ in range(3)]
+        await first.say(said("hello") + PAUSE)
+        await asyncio.to_thread(engine.entered.wait, 5)
+        await second.say(said("book") + PAUSE)
+        await client.stats()
+        await third.say(said("table") + PAUSE)
+        await client.stats()
+        # Audio that goes on must not send the second one's reading behind the third one's.
+        await second.say(quiet(0.5))
+        await client.stats()
+        order: list[str] = []
+
+        async def note(stream: Stream) -> None:
+            order.append((await stream.stable()).result.text)
+
+        engine.hold.set()
+        await asyncio.gather(note(first), note(third), note(second))
+        assert order == ["hello", "book", "table"]
 
 
 async def test_streams_share_the_engine_fairly(serve: Serve, engine: ToneEngine) -> None:

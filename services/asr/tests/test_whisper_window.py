@@ -10,6 +10,7 @@ from services.asr.engines.whisper_window import (
     ADAPTIVE,
     FULL,
     doubtful,
+    hopeless,
     padded,
     repetitive,
     tokens_max,
@@ -67,6 +68,12 @@ def test_readings_are_doubted_for_each_reason() -> None:
     assert doubtful("What time do you open?", -0.2, -0.45, tokens_max(2.0), 2.0)
     assert doubtful("and so on " * 12, -0.2, -0.45, 7, 20.0)
     assert doubtful("Where are you? Where are", -0.2, -0.45, 7, 2.0)
+
+
+def test_silence_is_not_read_twice() -> None:
+    assert hopeless(-1.8, 0.85)
+    assert not hopeless(-0.6, 0.85)
+    assert not hopeless(-1.8, 0.2)
 
 
 def test_parts_are_joined_with_their_times() -> None:
