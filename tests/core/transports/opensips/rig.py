@@ -96,7 +96,7 @@ class Rig:
             "event_ip": "127.0.0.1",
             "event_port": 0,
             "watch_interval_s": 0.05,
-            "mi_timeout_s": 0.2,
+            "mi_timeout_s": 0.25,
             "shutdown_timeout_s": 2.0,
         }
         return OpenSipsSettings(**(given | changes))

@@ -261,7 +261,9 @@ async def test_hang_up_before_the_ack_waits_for_it(rig: Rig) -> None:
     assert (await call.final()).status == 200
     assert await rig.conversation.ended() is EndReason.IDLE
     # A BYE may only follow the ACK.
-    assert call.received == []
+    for _ in range(3):
+        await rig.transport.mi.call("uptime")
+    assert rig.opensips.count("ua_session_update") == 0
     call.ack()
     await call.next_request("BYE", timeout_s=0.5)
     await rig.quiet()
@@ -676,7 +678,7 @@ async def test_missing_ack_of_a_session_that_is_gone_ends_the_call(rig: Rig, mon
 async def test_missing_ack_is_asked_about_until_opensips_answers(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialog_module, "ACK_TIMEOUT_S", 0.02)
     rig.opensips.report_ack = False
-    await rig.connect(mi_timeout_s=0.02)
+    await rig.connect(mi_timeout_s=0.05)
     rig.opensips.fail("ua_session_list", *[MiFault.LOSE_REQUEST] * 4)
     call = rig.opensips.invite(OFFER)
     assert (await call.final()).status == 200

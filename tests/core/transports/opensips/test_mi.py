@@ -25,7 +25,7 @@ async def opensips() -> AsyncIterator[OpenSipsStandIn]:
 
 @pytest.fixture
 async def mi(opensips: OpenSipsStandIn) -> AsyncIterator[MiClient]:
-    client = MiClient(MiAddress(port=opensips.mi_port), timeout_s=0.05)
+    client = MiClient(MiAddress(port=opensips.mi_port), timeout_s=0.25)
     yield client
     client.close()
 
@@ -161,7 +161,7 @@ async def test_reply_to_either_attempt_answers_the_command() -> None:
 
 
 async def test_late_reply_is_counted_and_dropped(opensips: OpenSipsStandIn, mi: MiClient) -> None:
-    opensips.reply_delay_s = 0.07
+    opensips.reply_delay_s = 0.3
     with pytest.raises(SignallingTimeout):
         await mi.call("uptime")
     await until(lambda: mi.counters.late_replies == 1)

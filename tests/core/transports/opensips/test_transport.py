@@ -136,7 +136,7 @@ async def test_timer_of_opensips_is_found_by_the_audit(rig: Rig, monkeypatch: py
 
 
 async def test_audit_without_an_answer_ends_no_call(rig: Rig) -> None:
-    await rig.connect(audit_interval_s=0.02, mi_timeout_s=0.02)
+    await rig.connect(audit_interval_s=0.02, mi_timeout_s=0.05)
     call = await rig.answered()
     asked = rig.opensips.count("ua_session_list")
     rig.opensips.fail("ua_session_list", *[MiFault.LOSE_REQUEST] * 6)
@@ -226,7 +226,7 @@ async def test_lost_subscription_is_made_again(rig: Rig) -> None:
 async def test_unreachable_opensips_makes_us_unready_once_the_subscription_has_run_out(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await rig.connect(mi_timeout_s=0.02)
+    await rig.connect(mi_timeout_s=0.05)
     await rig.opensips.stop()
     assert rig.transport.ready
     subscription = rig.transport._subscription

@@ -22,7 +22,7 @@ async def opensips() -> AsyncIterator[OpenSipsStandIn]:
 
 @pytest.fixture
 async def sessions(opensips: OpenSipsStandIn) -> AsyncIterator[UaSessions]:
-    mi = MiClient(MiAddress(port=opensips.mi_port), timeout_s=0.05)
+    mi = MiClient(MiAddress(port=opensips.mi_port), timeout_s=0.25)
     yield UaSessions(mi)
     mi.close()
 
