@@ -143,7 +143,8 @@ Make = Callable[[], AbstractAsyncContextManager[Synthesizer]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
-    pytest.param(real_service, id="service", marks=pytest.mark.engine),
+    # One worker loads the model, for all.
+    pytest.param(real_service, id="service", marks=[pytest.mark.engine, pytest.mark.xdist_group("piper")]),
 ]
 
 
@@ -195,7 +196,8 @@ async def test_more_words_take_longer_and_come_in_pieces(any_synthesizer: Synthe
 
 async def test_the_rates_agree_on_the_length(any_synthesizer: Synthesizer) -> None:
     at_8, at_16 = [seconds(await spoken(any_synthesizer, rate_hz=rate), rate) for rate in (8000, 16000)]
-    assert at_8 == pytest.approx(at_16, rel=0.02)
+    # A voice says nothing twice in quite the same time.
+    assert at_8 == pytest.approx(at_16, rel=0.15)
 
 
 async def test_speech_that_is_closed_early_leaves_the_voice_free(any_synthesizer: Synthesizer) -> None:
@@ -222,7 +224,7 @@ async def test_cancelling_speech_propagates(any_synthesizer: Synthesizer) -> Non
 async def test_sentences_at_the_same_time_do_not_mix(any_synthesizer: Synthesizer) -> None:
     alone = seconds(await spoken(any_synthesizer), 8000)
     both = await asyncio.gather(spoken(any_synthesizer), spoken(any_synthesizer))
-    assert [seconds(pcm, 8000) for pcm in both] == pytest.approx([alone, alone], rel=0.02)
+    assert [seconds(pcm, 8000) for pcm in both] == pytest.approx([alone, alone], rel=0.15)
 
 
 # The one behind gRPC.
@@ -298,6 +300,7 @@ async def test_an_older_server_that_only_explains_has_refused(remote: Remote) ->
 
 
 @pytest.mark.engine
+@pytest.mark.xdist_group("piper")
 @pytest.mark.parametrize("text", ["", "  ", "...", "x" * 5001])
 async def test_a_text_that_cannot_be_spoken_is_refused_for_good(text: str) -> None:
     async with real_service() as provider:
