@@ -6,8 +6,9 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from core.audio.codecs import create_codec
 from core.errors import CallEnded, CallRefused, OfferRejected
 from core.leg import (
     AudioReceived,
@@ -23,11 +24,11 @@ from core.media.inbox import MediaInactive
 from core.media.plane import MediaPlane
 from core.media.stream import MediaStream
 from core.sdp import offer_answer
+from core.sdp.body import extract_sdp
 from core.sdp.offer_answer import LocalMedia, Negotiated
 from core.transports.opensips.dialog import Dialog, DialogState
 from core.transports.opensips.events import UaSessionEvent
 from core.transports.opensips.interface import interface_towards
-from core.transports.opensips.multipart import session_description
 from core.transports.opensips.requests import refusal_headers
 from core.transports.opensips.sip import called_of, caller_of, parse_address
 from core.transports.opensips.ua_sessions import Headers
@@ -94,7 +95,7 @@ class OpenSipsLeg:
         """As the seam says. Raises `CallRefused` as well, for `reject`: an unusable offer, or no free port."""
         if self._last is not None:
             raise CallEnded("the caller gave up")
-        offer = session_description(self._invite.body, self._invite.headers)
+        offer = extract_sdp(self._invite.headers.get("content-type", ""), self._invite.body.encode()).decode()
         address = self._local.address
         if offer:
             # Tried before a port is taken: ports rest after use, and bad offers could exhaust them.
@@ -111,10 +112,13 @@ class OpenSipsLeg:
                 self._negotiated = offer_answer.answer(offer, self._media)
                 await self.dialog.accept(self._negotiated.answer_sdp, is_offer=False)
             else:
+                # The rate is fixed by our 200, the answer comes after it: only what every phone speaks is offered.
+                self._fix_rate()
                 await self.dialog.accept(offer_answer.offer(self._media), is_offer=True)
         except BaseException:
             stream.close()
             raise
+        self._fix_rate()
         self.confirmed()
         self._up()
 
@@ -215,6 +219,13 @@ class OpenSipsLeg:
         if self._stream is not None:
             self._stream.close()
         self._interrupt()
+
+    def _fix_rate(self) -> None:
+        """From the answer on only codecs of one sample rate are spoken: the conversation hears and speaks at it."""
+        assert self._media is not None
+        rate_hz = self.sample_rate_hz
+        kept = tuple(name for name in self._media.codecs if create_codec(name).sample_rate_hz == rate_hz)
+        self._media = replace(self._media, codecs=kept)
 
     def _agreed(self, negotiated: Negotiated) -> Negotiated:
         self._connect(negotiated)

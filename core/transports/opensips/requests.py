@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.errors import OfferRejected
+from core.sdp.body import extract_sdp
 from core.transports.opensips.events import UaSessionEvent
-from core.transports.opensips.multipart import session_description
 from core.transports.opensips.sip import media_type
 from core.transports.opensips.transfer import Transfer
 from core.transports.opensips.ua_sessions import Headers
@@ -71,7 +71,7 @@ def refusal_headers(refusal: OfferRejected) -> Headers:
 
 def _renegotiation(request: UaSessionEvent, user: OfferAnswerer, *, without_offer: Reply) -> Reply:
     try:
-        sdp = session_description(request.body, request.headers)
+        sdp = extract_sdp(request.headers.get("content-type", ""), request.body.encode()).decode()
         if sdp:
             return Reply(200, "OK", sdp=user.offered(sdp))
         return replace(without_offer, sdp=user.offer()) if without_offer.is_offer else without_offer

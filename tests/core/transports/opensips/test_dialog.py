@@ -565,14 +565,31 @@ async def test_hang_up_by_the_operator_ends_a_transfer(rig: Rig) -> None:
 
 
 async def test_invite_without_an_offer_gets_ours_and_the_ack_is_its_answer(rig: Rig) -> None:
-    await rig.connect()
+    await rig.connect(codecs=("PCMU", "G722"))
     call = rig.opensips.invite(None)
     reply = await call.final()
     assert reply.status == 200
     assert "m=audio" in reply.body
+    assert "G722" not in reply.body
     leg = await rig.conversation.leg()
-    call.ack(OFFER.replace("RTP/AVP 0 101", "RTP/AVP 9").replace("rtpmap:0 PCMU", "rtpmap:9 G722"))
-    await until(lambda: leg.sample_rate_hz == 16000)
+    call.ack(OFFER)
+    await until(lambda: rig.leg(call).dialog.state is DialogState.CONFIRMED)
+    assert leg.sample_rate_hz == 8000
+    await call.bye()
+    assert await rig.conversation.ended() is EndReason.CALLER_HUNG_UP
+
+
+async def test_the_sample_rate_of_a_call_never_changes(rig: Rig) -> None:
+    await rig.connect(codecs=("PCMU", "G722"))
+    wide = OFFER.replace("RTP/AVP 0 101", "RTP/AVP 9 0 101")
+    call = rig.opensips.invite(wide)
+    assert "RTP/AVP 9" in (await call.final()).body
+    call.ack()
+    leg = await rig.conversation.leg()
+
+    assert (await call.reinvite(OFFER)).status == 488
+
+    assert leg.sample_rate_hz == 16000
     await call.bye()
     assert await rig.conversation.ended() is EndReason.CALLER_HUNG_UP
 
