@@ -74,10 +74,11 @@ class CallRunner:
             if record.end_reason is None:
                 await call.leg.hang_up(ended.reason)
                 self._sum_up(call, ended)
+                # Last, for it waits for the model's service, and the caller should not.
+                await self._conversations.providers.generator.end_session(record.call_id)
 
     async def _converse(self, call: ActiveCall) -> LegEnded:
         dialogue = self._make_dialogue()
-        generator = self._conversations.providers.generator
         allowed = asyncio.timeout(self._settings.session_timeout_minutes * 60)
         try:
             async with allowed:
@@ -87,8 +88,6 @@ class CallRunner:
                 raise
             await self._conversations.say_goodbye(call.leg, dialogue)
             return LegEnded(EndReason.SESSION_TIMEOUT)
-        finally:
-            await generator.end_session(call.leg.info.call_id)
 
     async def _reason_of(self, leg: CallLeg) -> LegEnded:
         event = await leg.receive()

@@ -1,3 +1,5 @@
+"""From messages to the prompt that the model's template makes of them."""
+
 import pytest
 
 from services.llm.chat_template import ChatTemplate, Segment

@@ -1,3 +1,5 @@
+"""One conversation out of system prompt, facts, messages and text."""
+
 from services.llm.conversation import assemble
 from services.llm.engine import Message
 

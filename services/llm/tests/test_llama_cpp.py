@@ -1,3 +1,5 @@
+"""The engine on llama.cpp, with the packaged model."""
+
 import gc
 import shutil
 import sys

@@ -1,3 +1,5 @@
+"""The service's process: its settings, its start and its end."""
+
 import asyncio
 from pathlib import Path
 

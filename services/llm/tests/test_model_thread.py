@@ -1,3 +1,5 @@
+"""The thread that owns the model, seen from the event loop."""
+
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator

@@ -1,3 +1,5 @@
+"""Which prompts stay in the cache, and who shares them."""
+
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""What clients send, checked and given its defaults."""
+
 import pytest
 
 from services.llm import requests

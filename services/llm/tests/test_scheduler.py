@@ -1,3 +1,5 @@
+"""Who is evaluated in which step, and who is refused."""
+
 from collections.abc import Sequence
 
 import pytest

@@ -1,3 +1,5 @@
+"""Every RPC of the service, over a real server."""
+
 import asyncio
 import re
 from collections.abc import Sequence

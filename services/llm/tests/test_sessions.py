@@ -1,3 +1,5 @@
+"""Facts of sessions: kept, bounded, forgotten."""
+
 import pytest
 
 from services.llm.sessions import FACTS_MAX, NAME_MAX_CHARS, VALUE_MAX_CHARS, Sessions

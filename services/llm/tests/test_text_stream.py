@@ -1,3 +1,5 @@
+"""From tokens to text: whole characters, and the stop strings."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

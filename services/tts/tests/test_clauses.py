@@ -1,3 +1,5 @@
+"""Where a text is cut into clauses."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Speech is brought to one level."""
+
 import numpy as np
 import pytest
 

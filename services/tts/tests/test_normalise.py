@@ -1,3 +1,5 @@
+"""A text as it is said."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""From the voice's rate to the line's, as 16-bit PCM."""
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray

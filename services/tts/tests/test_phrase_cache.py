@@ -1,3 +1,5 @@
+"""Phrases are rendered once, and kept within bounds."""
+
 import asyncio
 
 import pytest

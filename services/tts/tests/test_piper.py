@@ -1,3 +1,5 @@
+"""The engine on Piper, with the packaged voice."""
+
 import json
 from pathlib import Path
 from typing import Any

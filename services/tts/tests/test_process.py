@@ -1,3 +1,5 @@
+"""The service's process: its settings and its exit code."""
+
 import pytest
 
 from services.common.lifecycle import Lifecycle

@@ -1,3 +1,5 @@
+"""What clients ask for, and why it is refused."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Every RPC of the service, over a real server."""
+
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""From clauses to audio, in order and stopped when nobody listens."""
+
 import asyncio
 from collections.abc import AsyncIterator
 

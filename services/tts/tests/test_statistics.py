@@ -1,3 +1,5 @@
+"""What the service counts."""
+
 import contextlib
 
 from services.tts.statistics import Statistics

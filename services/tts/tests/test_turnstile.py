@@ -1,3 +1,5 @@
+"""Who renders next, and when the engine rests."""
+
 import asyncio
 import threading
 from collections.abc import AsyncIterator

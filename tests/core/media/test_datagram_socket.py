@@ -1,3 +1,5 @@
+"""Datagrams with their source and the kernel's time."""
+
 import socket
 import time
 from collections.abc import Iterator

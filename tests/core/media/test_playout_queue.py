@@ -1,3 +1,5 @@
+"""Audio queued ahead of the wire: order, room, what was heard."""
+
 import asyncio
 
 import pytest

@@ -1,3 +1,5 @@
+"""RTP ports: even, bound, quarantined, exhausted."""
+
 from random import Random
 
 import pytest

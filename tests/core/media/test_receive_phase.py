@@ -1,3 +1,5 @@
+"""When within a packet's time a socket is read."""
+
 from random import Random
 
 from core.media.receive_phase import ReceivePhase

@@ -1,3 +1,5 @@
+"""Whose packets are taken."""
+
 from core.media.datagram_socket import encode_address
 from core.media.source_lock import LatchPolicy, SourceLock
 

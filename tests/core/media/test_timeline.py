@@ -1,3 +1,5 @@
+"""The caller's audio on one unbroken line of time."""
+
 import pytest
 
 from core.media.timeline import Timeline

@@ -1,3 +1,5 @@
+"""One wheel for all calls: deadlines, lateness, riders that come and go."""
+
 import asyncio
 from collections.abc import Callable
 
