@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -10,8 +11,8 @@ from core.transports.opensips.ua_sessions import UaSessions
 
 _log = logging.getLogger(__name__)
 
-# How often a call without a session is looked at: it ends as soon as its caller has fallen silent.
-_LOST_INTERVAL_S = 2.0
+# Silence of the caller that ends a call without a session, which is looked at as often.
+_SILENCE_S = 2.0
 
 
 class Audited(Protocol):
@@ -38,7 +39,8 @@ class Audit:
         self._sessions = sessions
         self._calls = calls
         self._interval_s = interval_s
-        self._lost: dict[str, int] = {}
+        # Packets of each call without a session, and since when there have been no more.
+        self._lost: dict[str, tuple[int, float]] = {}
         self._wanted = asyncio.Event()
 
     def soon(self) -> None:
@@ -48,7 +50,7 @@ class Audit:
     async def run(self) -> None:
         """Audits until cancelled."""
         while True:
-            interval_s = min(_LOST_INTERVAL_S, self._interval_s) if self._lost else self._interval_s
+            interval_s = min(_SILENCE_S, self._interval_s) if self._lost else self._interval_s
             try:
                 async with asyncio.timeout(interval_s):
                     await self._wanted.wait()
@@ -59,7 +61,7 @@ class Audit:
 
     async def check(self) -> None:
         """One round over all calls."""
-        self._lost = {key: packets for key, packets in self._lost.items() if key in self._calls}
+        self._lost = {key: heard for key, heard in self._lost.items() if key in self._calls}
         for key, call in list(self._calls.items()):
             if not call.in_call:
                 continue
@@ -77,8 +79,13 @@ class Audit:
         packets = call.packets_received()
         if key not in self._lost:
             _log.warning("opensips does not know the session of a call", extra={"session_key": key})
-        elif self._lost[key] == packets:
+        before, since_s = self._lost.get(key, (-1, 0.0))
+        if packets != before:
+            self._lost[key] = (packets, _now_s())
+        elif _now_s() - since_s >= _SILENCE_S:
             del self._lost[key]
             call.lost()
-            return
-        self._lost[key] = packets
+
+
+def _now_s() -> float:
+    return time.monotonic()

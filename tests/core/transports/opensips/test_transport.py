@@ -84,7 +84,7 @@ async def test_restart_of_opensips_is_noticed_and_the_next_call_works(rig: Rig) 
 async def test_restart_of_opensips_leaves_a_talking_caller_alone_and_ends_a_silent_one(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_module, "_LOST_INTERVAL_S", 0.05)
+    monkeypatch.setattr(audit_module, "_SILENCE_S", 0.05)
     packets = [0]
     await rig.connect()
     call = await rig.answered()
@@ -116,7 +116,7 @@ async def test_hang_up_after_opensips_forgot_the_session_is_harmless(rig: Rig) -
 
 
 async def test_call_whose_bye_event_was_lost_is_found_by_the_audit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_module, "_LOST_INTERVAL_S", 0.02)
+    monkeypatch.setattr(audit_module, "_SILENCE_S", 0.02)
     await rig.connect(audit_interval_s=0.05)
     call = await rig.answered()
     rig.opensips.events.faults = EventFaults(loss=1.0)
@@ -127,7 +127,7 @@ async def test_call_whose_bye_event_was_lost_is_found_by_the_audit(rig: Rig, mon
 
 
 async def test_timer_of_opensips_is_found_by_the_audit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_module, "_LOST_INTERVAL_S", 0.02)
+    monkeypatch.setattr(audit_module, "_SILENCE_S", 0.02)
     await rig.connect(audit_interval_s=0.05)
     call = await rig.answered()
     rig.opensips.sessions[call.key].expire()
