@@ -60,6 +60,7 @@ class Phone:
     `say`, `press` and the attributes are for the script's thread, `tick` and `receive` for the wire's two.
 
     Attributes:
+        ssrc: of all that is sent.
         sending: False while the call is on hold: nothing leaves, and the RTP clock runs on.
     """
 
@@ -69,7 +70,7 @@ class Phone:
         self._sequence_number = random_number.randrange(65536) if first is None else first
         start = script.first_timestamp
         self._timestamp = random_number.randrange(2**32) if start is None else start
-        self._ssrc = random_number.randrange(2**32)
+        self.ssrc = random_number.randrange(2**32)
         self._impairments = Impairments(script.network, stream)
         noise = background_noise(script.network, stream, SAMPLE_RATE_HZ)
         self._noise = None if noise is None else np.frombuffer(noise, dtype="<i2").astype(np.int32)
@@ -131,7 +132,7 @@ class Phone:
             block = self._speech.popleft() if self._speech else next(self._silence())
             payload_type, marker = remote.payload_type, not self._talking
         self._talking = True
-        datagram = serialise(payload_type, self._sequence_number, timestamp, self._ssrc, block.payload, marker)
+        datagram = serialise(payload_type, self._sequence_number, timestamp, self.ssrc, block.payload, marker)
         self._sequence_number = (self._sequence_number + 1) % 65536
         delays_ms = self._impairments.delays_ms()
         if payload_type == remote.payload_type:

@@ -1,0 +1,1 @@
+"""Whole processes with scripted providers, on real sockets."""
