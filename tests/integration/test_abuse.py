@@ -58,6 +58,23 @@ async def test_garbage_at_the_rtp_ports_of_a_call_disturbs_no_call(line: Line, b
     assert line.core.errors() == []
 
 
+async def test_call_keeps_its_audio_where_sequence_number_and_timestamp_wrap(line: Line, before: Held) -> None:
+    """One of more than 65,536 packets meets the one, one of 149 hours the other; ours wrap in tests/core/media."""
+    async with line.call(first_sequence_number=65500, first_timestamp=2**32 - 8000) as call:
+        await call.hears_something()
+        first = await call.ask()
+        assert len(call.trace.sent) > 65536 - 65500 + 50
+        second = await call.ask()
+        assert (first.heard, second.heard) == ("When are you open?", "Where can I park?")
+        assert (first.said, second.said) == ("Nine to six.", "Behind the shop.")
+        packets = [(each.sequence_number, each.timestamp) for each in call.trace.received_audio]
+        key = (await call.account()).call_id
+    media = (await line.core.get(f"/api/v1/calls/{key}"))["media"]
+    assert (media["packets_lost"], media["packets_discarded"], media["packets_late"]) == (0, 0, 0)
+    assert [number for number, _ in packets] == [(packets[0][0] + n) % 65536 for n in range(len(packets))]
+    await line.nothing_left(before)
+
+
 async def test_malformed_offers_are_each_refused_and_freed(line: Line, before: Held) -> None:
     async with line.call() as call:
         await call.hears_something()
