@@ -144,15 +144,22 @@ class OpenSipsStandIn:
     # OpenSIPS' life.
 
     async def start(self) -> None:
-        """Opens MI, on the same port as before after a `stop`."""
-        if self._mi_socket is not None:
-            self._mi_socket.unlink(missing_ok=True)
-            mi = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            mi.bind(str(self._mi_socket))
-        else:
-            mi = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            mi.bind((self._host, self.mi_port))
-            self.mi_port = mi.getsockname()[1]
+        """Opens MI, on the same port as before after a `stop`.
+
+        Raises:
+            OSError: another program has the port.
+        """
+        mi = socket.socket(socket.AF_INET if self._mi_socket is None else socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            if self._mi_socket is not None:
+                self._mi_socket.unlink(missing_ok=True)
+                mi.bind(str(self._mi_socket))
+            else:
+                mi.bind((self._host, self.mi_port))
+                self.mi_port = mi.getsockname()[1]
+        except OSError:
+            mi.close()
+            raise
         mi.setblocking(False)
         self._socket = mi
         self._started_s = self._clock()

@@ -21,6 +21,8 @@ Renderer = Callable[[str], tuple[Samples, int]]
 # The level of a person who speaks into a handset, averaged over the words (ITU-T P.56 puts it near -26 dBov).
 _SPEECH_DBFS = -22.0
 _BLOCK = SAMPLE_RATE_HZ // 100
+# Blocks before and after: a word's last consonant is softer than what counts as heard.
+_LEAD_IN, _LEAD_OUT = 4, 12
 
 
 class SpeechError(Exception):
@@ -37,7 +39,7 @@ class SpeechCache:
         self._voice = voice
 
     def pcm(self, say: Say) -> bytes:
-        """16-bit PCM at 8 kHz, without silence around it, at a speaker's level.
+        """16-bit PCM at 8 kHz, with hardly any silence around it, at a speaker's level.
 
         Raises:
             SpeechError: the WAV file cannot be read, or nothing can be heard in it.
@@ -72,7 +74,7 @@ def piper_renderer() -> Renderer:
     return render
 
 
-PIPER_VOICE = "piper en_US-joe-medium noise 0"
+PIPER_VOICE = "piper en_US-joe-medium noise 0, 40 ms before and 120 ms after"
 
 
 def _load_piper() -> Callable[[str], tuple[Samples, int]]:
@@ -94,7 +96,7 @@ def _load_piper() -> Callable[[str], tuple[Samples, int]]:
 
 
 def _levelled(samples: Samples, sample_rate_hz: int, what: str) -> Samples:
-    """At 8 kHz, cut to what can be heard, at a speaker's level.
+    """At 8 kHz, cut to what can be heard and a little around it, at a speaker's level.
 
     Raises:
         SpeechError: nothing can be heard.
@@ -105,7 +107,7 @@ def _levelled(samples: Samples, sample_rate_hz: int, what: str) -> Samples:
     audible = np.flatnonzero(levels > _amplitude(AUDIBLE_DBFS))
     if not len(audible):
         raise SpeechError(f"nothing can be heard in {what}")
-    speech = blocks[audible[0] : audible[-1] + 1]
+    speech = blocks[max(0, audible[0] - _LEAD_IN) : audible[-1] + 1 + _LEAD_OUT]
     words = speech[np.sqrt(np.mean(speech**2, axis=1)) > _amplitude(AUDIBLE_DBFS)]
     gain = _amplitude(_SPEECH_DBFS) / float(np.sqrt(np.mean(words**2)))
     louder = np.clip(speech.ravel() * min(gain, 0.98 / float(np.max(np.abs(speech)))), -1, 1)

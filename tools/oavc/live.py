@@ -65,13 +65,15 @@ class LiveConversation:
                 return
             self._shown += 1
             self._spoken_before = ""
-            if turn.said:
+            if turn.said or turn.heard:
                 tell("\n".join(describe_turn(turn)))
 
 
 def describe_turn(turn: AgentTurn) -> list[str]:
     """The agent's part of a turn as lines: words, then where they come from and where the time went."""
-    words = turn.said if not turn.interrupted else f"{turn.spoken} {styled('(interrupted)', 'yellow')}"
+    words = turn.said or "(nothing)"
+    if turn.interrupted:
+        words = f"{turn.spoken} {styled('(interrupted)', 'yellow')}"
     lines = [f"  {styled('agent', 'green', 'bold')}   {words}"]
     if turn.heard:
         lines.append(styled(f"          {turn.source}, {describe_stages(turn.stages_ms)}", "dim"))

@@ -5,7 +5,7 @@ import asyncio
 import grpc
 from grpc_health.v1 import health_pb2
 
-from services.common.health import READINESS, REASON_METADATA_KEY
+from services.common.health import ACTION_METADATA_KEY, READINESS, REASON_METADATA_KEY
 from tools.caller.agent_account import AccountError, Management
 from tools.oavc.child import ReadyProbe
 
@@ -36,7 +36,8 @@ def grpc_ready(host: str, port: int) -> ReadyProbe:
             if response.status == health_pb2.HealthCheckResponse.SERVING:
                 return ""
             reasons = dict(await call.trailing_metadata() or ())
-            return str(reasons.get(REASON_METADATA_KEY, "not serving"))
+            told = (reasons.get(key) for key in (REASON_METADATA_KEY, ACTION_METADATA_KEY))
+            return "; ".join(str(text) for text in told if text) or "not serving"
 
     return probe
 

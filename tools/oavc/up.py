@@ -82,9 +82,14 @@ async def _first_of(stopping: asyncio.Task[None], starting: asyncio.Task[None]) 
 async def _stop_requested() -> None:
     requested = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
         loop.add_signal_handler(number, requested.set)
-    await requested.wait()
+    try:
+        await requested.wait()
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 @contextlib.asynccontextmanager

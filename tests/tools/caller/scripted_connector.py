@@ -76,10 +76,9 @@ class ScriptedConnector:
     async def __aenter__(self) -> Self:
         self._mi, self._events = _udp(), _udp()
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._mi, self._mi.recv, 65536)
+        loop.add_reader(self._mi, self._drain)
         loop.add_reader(self._events, self._event)
-        port = self._events.getsockname()[1]
-        self._command("event_subscribe", {"event": "E_UA_SESSION", "socket": f"udp:127.0.0.1:{port}", "expire": 60})
+        self.subscribe()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -89,6 +88,14 @@ class ScriptedConnector:
         for opened in (self._mi, self._events):
             asyncio.get_running_loop().remove_reader(opened)
             opened.close()
+
+    def subscribe(self) -> None:
+        port = self._events.getsockname()[1]
+        self._command("event_subscribe", {"event": "E_UA_SESSION", "socket": f"udp:127.0.0.1:{port}", "expire": 60})
+
+    def _drain(self) -> None:
+        """Replies are not looked at."""
+        self._mi.recv(65536)
 
     def _command(self, method: str, params: dict[str, Any]) -> None:
         request = {"jsonrpc": "2.0", "id": str(next(self._ids)), "method": method, "params": params}

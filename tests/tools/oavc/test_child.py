@@ -25,12 +25,24 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-async def file_ready() -> str:
+def reason() -> str:
     return "" if READY.exists() else "no file yet"
 
 
-async def started(source: str, niceness: int = 0) -> Child:
+async def file_ready() -> str:
+    return reason()
+
+
+def write_module(source: str) -> None:
     MODULE.write_text(source)
+
+
+def log_text() -> str:
+    return LOG.read_text()
+
+
+async def started(source: str, niceness: int = 0) -> Child:
+    write_module(source)
     child = Child("fake", "fake_process", LOG, file_ready, niceness)
     await child.start(os.environ)
     return child
@@ -45,7 +57,7 @@ async def test_process_is_ready_once_its_probe_says_so() -> None:
         assert 2 < child.rss_mb() < 200
         assert child.pid is not None
         assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 5
-        assert "serving" in LOG.read_text()
+        assert "serving" in log_text()
     finally:
         await child.stop(5)
     assert child.rss_mb() == 0

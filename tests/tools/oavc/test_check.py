@@ -1,0 +1,68 @@
+"""`oavc check`: what is in force, or everything that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.oavc.__main__ import main
+from tools.oavc.check import check
+
+NAMES = ("OAVC_CONFIG_FILE", "CONFIG_FILE", "LOG_LEVEL", "MANAGEMENT_TOKEN", "KNOWLEDGE_FILE")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "app.ini"
+    path.write_text(text)
+    return path
+
+
+def test_shipped_configuration_is_right() -> None:
+    shown, problems = check(Path("config/app.ini"), {})
+    assert problems == []
+    assert set(shown) == {"core", "asr", "llm", "tts"}
+    assert "knowledge = config/knowledge.md  # file" in shown["core"]
+
+
+def test_every_problem_of_every_process_is_told_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "[session]\ncolour = red\n[opensips]\nevent_port = 99999\n[dialogue]\nidle_prompts = -1\n")
+    shown, problems = check(path, {"ASR_PAUSE_MS": "never"})
+    text = "\n".join(problems)
+    assert "session.colour: unknown key" in text
+    assert "opensips.event_port" in text
+    assert "dialogue.idle_prompts" in text
+    assert "ASR_PAUSE_MS" in text
+    assert len(problems) == len(set(problems)) == 4
+    assert "core" not in shown
+
+
+def test_knowledge_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    path = write(tmp_path, f"[dialogue]\nknowledge = {tmp_path}/none.md\n")
+    assert [problem.partition(":")[0] for problem in check(path, {})[1]] == ["dialogue.knowledge"]
+
+
+def test_command_prints_what_is_in_force_and_masks_secrets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MANAGEMENT_TOKEN", "open-sesame")
+    path = write(tmp_path, "[session]\nwelcome_message = Good morning!\n")
+    assert main(["check", "--config", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "welcome_message = Good morning!  # file" in shown
+    assert "open-sesame" not in shown
+    assert "token = ********  # env MANAGEMENT_TOKEN" in shown
+
+
+def test_command_says_what_is_wrong_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(write(tmp_path, "[sesion]\nx = 1\n"))]) == 2
+    assert "oavc check: [sesion]: unknown section, did you mean 'session'?" in capsys.readouterr().err
+
+
+def test_quiet_command_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
