@@ -8,13 +8,14 @@ from pathlib import Path
 from core.management.settings import ManagementSettings
 from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
 from core.settings import load_settings
+from services.common.logs import LogSettings
 from tools.oavc.stack import SERVICES, Layout
 
 _LOOPBACK = "127.0.0.1"
 
 
-def configured(path: Path | None, environ: Mapping[str, str]) -> Layout:
-    """As the file and the environment say.
+def configured(path: Path | None, environ: Mapping[str, str], *, watched: bool = False) -> Layout:
+    """As the file and the environment say; `watched`: people read the logs as they come.
 
     Raises:
         ConfigurationError: every problem at once.
@@ -24,7 +25,11 @@ def configured(path: Path | None, environ: Mapping[str, str]) -> Layout:
     return Layout(
         services={name: (stage.host, stage.port) for name, stage in stages.items()},
         management_port=loaded[ManagementSettings].port,
-        environ={"OAVC_CONFIG_FILE": str(path)} if path else {},
+        environ={
+            **({"OAVC_CONFIG_FILE": str(path)} if path else {}),
+            # The processes write to files, and cannot see who reads them.
+            **({"LOG_FORMAT": "console"} if watched and loaded[LogSettings].format == "auto" else {}),
+        },
     )
 
 

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 after a Ctrl-C or SIGTERM, 1 where a process failed."""
     try:
-        layout = layouts.configured(config_file(os.environ, options.config), os.environ)
+        watched = not options.quiet and sys.stdout.isatty()
+        layout = layouts.configured(config_file(os.environ, options.config), os.environ, watched=watched)
         return asyncio.run(_run(layout, shown=not options.quiet))
     except ConfigurationError as error:
         complain(f"oavc up: {error}")

@@ -153,3 +153,14 @@ def test_configured_layout_follows_the_file(tmp_path: Path) -> None:
     made = layouts.configured(path, {"TTS_SERVICE_PORT": "4321"})
     assert made.services == {"asr": ("localhost", 50051), "llm": ("llm.example", 1234), "tts": ("localhost", 4321)}
     assert made.management_url == "http://127.0.0.1:8888"
+    assert made.environ == {"OAVC_CONFIG_FILE": str(path)}
+
+
+@pytest.mark.parametrize(("form", "expected"), [("auto", "console"), ("json", None)])
+def test_watched_logs_are_for_people_unless_the_file_says_otherwise(
+    tmp_path: Path, form: str, expected: str | None
+) -> None:
+    path = tmp_path / "app.ini"
+    path.write_text(f"[logging]\nformat = {form}\n")
+    assert layouts.configured(path, {}, watched=True).environ.get("LOG_FORMAT") == expected
+    assert "LOG_FORMAT" not in layouts.configured(path, {}).environ
