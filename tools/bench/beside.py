@@ -1,29 +1,26 @@
 """The media plane while the four real processes hold a conversation, and that call's own packets.
 
-`python -m tools.bench.beside`. The plane under load is the one of tools.bench.media, in a process of its own beside core's; the conversation's packets
-are timed as they reach the phone. On two cores this is what an installation has.
+`python -m tools.bench.beside`. The plane under load is the one of tools.bench.media, in a process of its own beside
+core's; the conversation's packets are timed as they reach the phone. On two cores this is what an installation has.
 """
 
 import argparse
 import asyncio
 import multiprocessing
-import os
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from core.settings import config_file
 from tools.bench.figures import FOLDER, Report, conditions, write
 from tools.bench.media import measure as measure_plane
 from tools.bench.tables import beside_table
-from tools.bench.voice_to_voice import QUESTIONS, converse, scripts
+from tools.bench.voice_to_voice import QUESTIONS, converse, make_layout, scripts
 from tools.caller.batch import render_speeches
 from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.report import report_call
 from tools.caller.script import CallScript
 from tools.caller.wire import Wire
-from tools.oavc import layouts
 from tools.oavc.console import tell
 from tools.oavc.stack import LOG_FOLDER, Layout, Stack
 
@@ -34,7 +31,13 @@ _CONVERSATION = QUESTIONS[:6]
 _SUBSCRIBED_TIMEOUT_S = 30.0
 
 
-async def measure(calls: Sequence[int], seconds: float, questions: Sequence[tuple[str, str]] = _CONVERSATION) -> Report:
+async def measure(
+    calls: Sequence[int],
+    seconds: float,
+    questions: Sequence[tuple[str, str]] = _CONVERSATION,
+    *,
+    scripted: bool = False,
+) -> Report:
     """The plane at each number of calls, a conversation of its own beside each; 0 calls is the conversation alone.
 
     Raises:
@@ -49,7 +52,7 @@ async def measure(calls: Sequence[int], seconds: float, questions: Sequence[tupl
     # Not a thread: the generator would share this interpreter with the phone.
     generator = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     try:
-        layout = layouts.private(config_file(os.environ), opensips.mi_port)
+        layout = make_layout(opensips.mi_port, scripted=scripted)
         async with Stack(layout, for_calls=True, log_folder=LOG_FOLDER / "bench") as stack:
             await stack.ready()
             await opensips.wait_subscribed(_SUBSCRIBED_TIMEOUT_S)

@@ -27,13 +27,13 @@ from tools.caller.transcriber import Transcriber, whisper_transcriber
 from tools.caller.wire import Wire
 from tools.oavc import layouts
 from tools.oavc.console import tell
-from tools.oavc.stack import LOG_FOLDER, Layout, Stack
+from tools.oavc.stack import LOG_FOLDER, SERVICES, Layout, Stack
 
 # What is asked of config/knowledge.md, and what a right answer contains; questions without are the model's.
 QUESTIONS = (
     ("Hello. When are you open?", "nine to six"),
     ("Are you open on Sunday?", "closed"),
-    ("What is your address?", "station road"),
+    ("What is your address?", "station roads?"),
     ("What should I wear in the rain?", ""),
     ("Where can I park?", "behind the shop"),
     ("How much does it cost to fix a flat tire?", "twelve dollars"),
@@ -76,7 +76,20 @@ def scripts(
         yield CallScript(caller=f"55502{number:02}", step=(Listen(do="listen"), *says, HangUp(do="hang_up")))
 
 
-async def measure(calls: Sequence[CallScript], load: Callable[[], Transcriber] | None) -> Report:
+def make_layout(mi_port: int, *, scripted: bool) -> Layout:
+    """The processes as configured, on ports of their own; `scripted` providers need no services."""
+    layout = layouts.private(config_file(os.environ), mi_port)
+    if not scripted:
+        return layout
+    providers = {f"{name.upper()}_PROVIDER": "scripted" for name in SERVICES}
+    # A service on another machine is left alone.
+    elsewhere = {name: ("unused.invalid", port) for name, (_, port) in layout.services.items()}
+    return Layout(elsewhere, layout.management_port, {**layout.environ, **providers})
+
+
+async def measure(
+    calls: Sequence[CallScript], load: Callable[[], Transcriber] | None, *, scripted: bool = False
+) -> Report:
     """Without a transcriber, which is loaded at the end, whether answers were right is not judged.
 
     Raises:
@@ -88,7 +101,7 @@ async def measure(calls: Sequence[CallScript], load: Callable[[], Transcriber] |
     opensips = OpenSipsStandIn()
     await opensips.start()
     try:
-        layout = layouts.private(config_file(os.environ), opensips.mi_port)
+        layout = make_layout(opensips.mi_port, scripted=scripted)
         async with Stack(layout, for_calls=True, log_folder=LOG_FOLDER / "bench") as stack:
             await stack.ready()
             await opensips.wait_subscribed(_SUBSCRIBED_TIMEOUT_S)
