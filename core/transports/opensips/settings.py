@@ -65,9 +65,9 @@ class OpenSipsSettings(Section):
         60.0, unit="s", gt=0, le=600, help="How long the caller's phone may take for a transfer"
     )
     subscription_expire_s: int = key(
-        30, unit="s", ge=3, le=3600, help="How long OpenSIPS goes on sending events to a connector that died"
+        10, unit="s", ge=3, le=3600, help="How long OpenSIPS goes on sending events to a connector that died"
     )
-    subscription_refresh_s: float = key(10.0, unit="s", gt=0, le=1800, help="How often the subscription is renewed")
+    subscription_refresh_s: float = key(3.0, unit="s", gt=0, le=1800, help="How often the subscription is renewed")
     watch_interval_s: float = key(
         2.0, unit="s", gt=0, le=60, help="How often OpenSIPS is asked whether it was restarted"
     )

@@ -21,8 +21,8 @@ _SECONDS = re.compile(r"\d+")
 class SubscriptionPolicy:
     """`expire_s` bounds how long OpenSIPS talks to a connector that died."""
 
-    expire_s: int = 30
-    refresh_s: float = 10.0
+    expire_s: int = 10
+    refresh_s: float = 3.0
     watch_s: float = 2.0
 
 

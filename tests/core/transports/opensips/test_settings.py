@@ -53,3 +53,9 @@ def test_environment_wins(environ: dict[str, str], key: str, value: object) -> N
 def test_impossible_values_stop_the_start(key: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"opensips.{key}"):
         loaded({"opensips": {key: value}})
+
+
+def test_a_connector_that_died_costs_callers_seconds_and_a_lost_renewal_none() -> None:
+    settings = loaded({})
+    assert settings.subscription_expire_s <= 10
+    assert settings.subscription_expire_s > 2 * settings.subscription_refresh_s + settings.watch_interval_s
