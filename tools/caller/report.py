@@ -13,6 +13,7 @@ from tools.caller.caller import CallRecord
 from tools.caller.judge import HeardAnswer, align, hear_answers, hear_greeting, judge
 from tools.caller.recorder import Recording
 from tools.caller.timing import RtpQuality, Setup
+from tools.caller.trace import PTIME_MS
 from tools.caller.transcriber import Transcriber
 
 _NS_PER_MS = 1_000_000
@@ -48,7 +49,7 @@ class BargeIn:
 
     Attributes:
         onset_to_silence_ms: from the caller's first audible packet to the agent's last, both on the wire.
-        decision_to_silence_ms: from the connector's decision to the same packet.
+        decision_to_silence_ms: from the connector's decision to the end of that packet's audio.
     """
 
     onset_to_silence_ms: float | None = None
@@ -185,8 +186,9 @@ def _barge_in(record: CallRecord, turns: Sequence[AgentTurn | None]) -> BargeIn 
             continue
         turn = turns[utterance]
         decided_ns = turn.interrupted_at_ns if turn else None
-        # What was on its way when the decision fell may be the last; then silence came with it.
-        decision_ms = None if decided_ns is None else max(0.0, (silent_ns - decided_ns) / _NS_PER_MS)
+        # The last audible packet may have arrived before the decision; it is heard for its length still.
+        silence_ns = silent_ns + PTIME_MS * _NS_PER_MS
+        decision_ms = None if decided_ns is None else max(0.0, (silence_ns - decided_ns) / _NS_PER_MS)
         return BargeIn(onset_to_silence_ms, decision_ms)
     return None
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from core.management.settings import ManagementSettings
 from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
-from core.settings import load_settings
-from services.common.logs import LogSettings
+from core.settings import CoreLogSettings, load_settings
 from tools.oavc.stack import SERVICES, Layout
 
 _LOOPBACK = "127.0.0.1"
@@ -28,7 +27,7 @@ def configured(path: Path | None, environ: Mapping[str, str], *, watched: bool =
         environ={
             **({"OAVC_CONFIG_FILE": str(path)} if path else {}),
             # The processes write to files, and cannot see who reads them.
-            **({"LOG_FORMAT": "console"} if watched and loaded[LogSettings].format == "auto" else {}),
+            **({"LOG_FORMAT": "console"} if watched and loaded[CoreLogSettings].format == "auto" else {}),
         },
     )
 

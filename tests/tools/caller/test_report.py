@@ -84,7 +84,7 @@ def test_figures_are_those_of_the_packets() -> None:
     assert body["setup_ms"] == 40.0
     assert body["greeting_ms"] == 50.0
     assert [turn["voice_to_voice_ms"] for turn in body["turns"]] == [220.0, 420.0]
-    assert body["barge_in"] == {"onset_to_silence_ms": 220.0, "decision_to_silence_ms": 0.0}
+    assert body["barge_in"] == {"onset_to_silence_ms": 220.0, "decision_to_silence_ms": 20.0}
     assert body["rtp"] == {"sent": 200, "received": 200, "lost": 0, "gap_error_p50_ms": 0.0, "gap_error_p99_ms": 0.0}
     assert body["rss_mb"] == {"core": 150.0, "asr": 250.0}
     assert body["startup_s"] == {"core": 1.23}
@@ -92,7 +92,7 @@ def test_figures_are_those_of_the_packets() -> None:
 
 def test_decision_is_the_connectors_and_its_silence_the_wires() -> None:
     barge_in = report(told=account(START_NS + 1400 * MS)).barge_in
-    assert barge_in.decision_to_silence_ms == 20.0
+    assert barge_in.decision_to_silence_ms == 40.0
 
 
 def test_connectors_account_is_laid_beside_what_was_said() -> None:
@@ -138,7 +138,7 @@ def test_medians_skip_what_is_unknown() -> None:
     reports = [report(), report(), report_call(record(), None, words)]
     figures = medians(reports)
     assert figures["voice_to_voice_ms"] == 320.0
-    assert figures["decision_to_silence_ms"] == 0.0
+    assert figures["decision_to_silence_ms"] == 20.0
     assert figures["rss_total_mb"] == 400.04
     assert medians([replace(report(), rss_mb={})])["rss_total_mb"] is None
 

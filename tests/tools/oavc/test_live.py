@@ -70,7 +70,7 @@ def test_summary_has_every_figure_and_the_verdict() -> None:
     for part in (
         "median 320 ms",
         "40.0 ms to the reply, greeting heard 50 ms later",
-        "silent 220 ms after the caller began, 0 ms after the decision",
+        "silent 220 ms after the caller began, 20 ms after the decision",
         "200 sent, 200 received, 0 lost",
         "400 MB: core 150, asr 250",
         "core 1.2 s",
