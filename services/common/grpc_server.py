@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 # After the drain: for the last bytes of finished RPCs, and for health watchers to read the end.
 _CLOSE_GRACE_S = 0.5
+# A client whose machine or network is gone says no goodbye: it is asked for, and its RPCs end when it does not answer.
+_PEER_ASKED_AFTER_S = 20.0
+_PEER_ANSWERS_WITHIN_S = 10.0
 
 
 class Service(Protocol):
@@ -145,6 +148,12 @@ class GrpcServer:
                 # Core pings its channels to notice a dead peer soon.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+                ("grpc.keepalive_time_ms", round(_PEER_ASKED_AFTER_S * 1000)),
+                # gRPC 1.81 heeds only the second of the two, which is a minute unless set.
+                ("grpc.keepalive_timeout_ms", round(_PEER_ANSWERS_WITHIN_S * 1000)),
+                ("grpc.http2.ping_timeout_ms", round(_PEER_ANSWERS_WITHIN_S * 1000)),
+                # As often as it takes: a stream may wait for long without a word from the service.
+                ("grpc.http2.max_pings_without_data", 0),
             ],
         )
         names = tuple(self._service.register(server))

@@ -1,6 +1,7 @@
 """A server answers only while it is ready, and lets what runs finish before it ends."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from services.common import grpc_server
 from services.common.correlation import CALL_ID_METADATA_KEY
 from services.common.grpc_server import GrpcServer, ServerSettings, server_settings
 from services.common.health import ACTION_METADATA_KEY, REASON_METADATA_KEY
@@ -161,6 +163,53 @@ async def test_a_drain_is_cut_off_at_its_time_or_by_force(service: EchoService, 
         with pytest.raises(grpc.aio.AioRpcError):
             await running
         assert service.cancelled.is_set()
+
+
+class SilentNetwork:
+    """A way to a server on which, once `silent`, nothing arrives any more: no byte, no end, no refusal."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self.silent = False
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, server_writer]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._carry(reader, server_writer))
+            group.create_task(self._carry(server_reader, writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            if not self.silent:
+                writer.write(data)
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
+async def test_a_client_that_vanished_without_a_word_is_let_go(
+    service: EchoService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_server, "_PEER_ASKED_AFTER_S", 0.1)
+    monkeypatch.setattr(grpc_server, "_PEER_ANSWERS_WITHIN_S", 1.0)
+    async with serving(service) as server:
+        network = SilentNetwork(server.port)
+        proxy = await asyncio.start_server(network.connect, "127.0.0.1", 0)
+        port = proxy.sockets[0].getsockname()[1]
+        with contextlib.closing(proxy), contextlib.closing(network):
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                hold: Any = channel.unary_unary(f"/{NAME}/Hold")
+                running = asyncio.ensure_future(hold(b"x", timeout=20))
+                await asyncio.wait_for(service.holding.wait(), 5)
+                # A client that is there and only waits is asked again and again, and kept.
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(service.cancelled.wait(), 0.7)
+                network.silent = True
+                await asyncio.wait_for(service.cancelled.wait(), 10)
+                running.cancel()
 
 
 async def test_a_port_in_use_is_an_error(service: EchoService) -> None:
