@@ -45,11 +45,7 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
     async def StreamingRecognize(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[asr_pb2.StreamingRecognizeRequest], context: _Context
     ) -> None:
-        if self._hearing.statistics.active >= self._hearing.settings.streams_max:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"{self._hearing.settings.streams_max} streams are being heard, no more are taken",
-            )
+        await self._admit(context)
         try:
             with self._hearing.statistics.connection():
                 options = await self._first(request_iterator)
@@ -74,6 +70,7 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
         request: asr_pb2.RecognizeRequest,
         context: "grpc.aio.ServicerContext[asr_pb2.RecognizeRequest, asr_pb2.RecognizeResponse]",
     ) -> asr_pb2.RecognizeResponse:
+        await self._admit(context)
         settings = self._hearing.settings
         try:
             options = stream_options(request.config, self._defaults, self._hearing.engine)
@@ -144,6 +141,13 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
             model_info=f"{self._hearing.engine.name}: {self._hearing.engine.model}",
             phantoms_rejected=statistics.phantoms,
         )
+
+    async def _admit(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        streams_max = self._hearing.settings.streams_max
+        if self._hearing.statistics.active >= streams_max:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{streams_max} streams are being heard, no more are taken"
+            )
 
     async def _first(self, requests: AsyncIterator[asr_pb2.StreamingRecognizeRequest]) -> StreamOptions:
         first = await anext(aiter(requests), None)

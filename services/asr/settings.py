@@ -64,7 +64,11 @@ class AsrSettings(Section):
         le=1,
     )
     streams_max: int = key(
-        32, env="ASR_STREAMS_MAX", help="Streams beyond this are refused (RESOURCE_EXHAUSTED).", ge=1, le=1000
+        32,
+        env="ASR_STREAMS_MAX",
+        help="Streams and recordings beyond this are refused (RESOURCE_EXHAUSTED).",
+        ge=1,
+        le=1000,
     )
     audio_message_max_bytes: int = key(
         65_536, env="ASR_AUDIO_MESSAGE_MAX_BYTES", unit="bytes", help="Of one message of a stream.", ge=640

@@ -410,3 +410,13 @@ async def test_more_streams_than_allowed_are_refused(serve: Serve, engine: ToneE
         error = await second.error()
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "1 streams" in (error.details() or "")
+
+
+async def test_recordings_beyond_what_is_allowed_are_refused(serve: Serve, engine: ToneEngine) -> None:
+    async with serve(engine, AsrSettings(streams_max=1)) as client:
+        first = await client.stream(**CALL)
+        await first.finalize()
+        await first.final()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.recognize(said("hello"), sample_rate=16_000)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
