@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -52,17 +53,18 @@ class Core:
         self._phrases = PhraseBook(self._providers.synthesizer, PHRASE_BOOK_BYTES)
         self._plane = MediaPlane(settings[MediaSettings])
         self._transports: list[Transport] = [transports_registry.build("opensips", settings, self._plane)]
+        self._rehearsed = False
         self._registry = CallRegistry(settings[CallSettings], resident_mb)
-        conversations = Conversations.build(
+        self._conversations = Conversations.build(
             self._providers,
             self._phrases,
             settings[AudioSettings],
             GenerationParameters(llm.max_tokens, llm.temperature, llm.top_p),
         )
-        self._make_dialogue = lambda: Dialogue(session, dialogue, self._knowledge)
+        self._make_dialogue: Callable[[], Dialogue] = lambda: Dialogue(session, dialogue, self._knowledge)
         self._runner = CallRunner(
             self._registry,
-            conversations,
+            self._conversations,
             self._make_dialogue,
             settings[AsrSettings].phrases,
             settings[CallSettings],
@@ -78,6 +80,8 @@ class Core:
     def not_ready_because(self) -> list[str]:
         reasons = [f"{name} is not ready" for name, ready in self.services().items() if not ready]
         reasons += [f"{transport.name} is not connected" for transport in self._transports if not transport.ready]
+        if not self._rehearsed:
+            reasons.append("starting")
         if self._registry.draining:
             reasons.append("shutting down")
         return reasons
@@ -123,7 +127,11 @@ class Core:
             raise OSError(f"{transport.name} cannot listen for calls: {error.strerror or error}") from error
 
     async def _prepare(self) -> None:
-        """Renders what is always said alike, and warms the model, as soon as their services are there."""
+        """Makes the first call as quick as any, then renders what is always said alike, the most urgent first."""
+        for rate_hz in PHRASE_RATES_HZ:
+            await self._phrases.render(self._fixed_phrases[:1], rate_hz)
+        await self._conversations.rehearse(self._make_dialogue())
+        self._rehearsed = True
         for rate_hz in PHRASE_RATES_HZ:
             await self._phrases.render(self._fixed_phrases, rate_hz)
 

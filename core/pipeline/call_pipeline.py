@@ -23,6 +23,7 @@ from core.pipeline.leg_input import LegInput
 from core.pipeline.leg_output import LegOutput
 from core.pipeline.phrase_book import PhraseBook
 from core.pipeline.recognition import Recognition
+from core.pipeline.rehearsal import EmptyLeg
 from core.pipeline.reply_audio import ReplyMaker
 from core.pipeline.responder import Responder
 from core.pipeline.settings import AudioSettings
@@ -83,6 +84,12 @@ class Conversations:
             await worker.cancel()
             await asyncio.gather(running, warming, return_exceptions=True)
         return ended[0] if ended else LegEnded(EndReason.ERROR, "the pipeline ended before the leg")
+
+    async def rehearse(self, dialogue: Dialogue) -> None:
+        """Runs one call with nobody on it: what is loaded, opened or compiled at first use is then there."""
+        leg = EmptyLeg()
+        await self.run(leg, dialogue, CallRecord(leg.info.call_id, leg.info.transport, "", ""), ())
+        await self.providers.generator.end_session(leg.info.call_id)
 
     async def _warm_up(self, dialogue: Dialogue, session_id: str) -> None:
         try:
