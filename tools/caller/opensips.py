@@ -322,7 +322,13 @@ class OpenSipsStandIn:
             return
         payload = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         try:
-            self._socket.sendto(payload[:DATAGRAM_BYTES], sender)
+            if self._mi_socket is None:
+                self._socket.sendto(payload[:DATAGRAM_BYTES], sender)
+                return
+            # Over UNIX sockets mi_datagram replies from another one, which has no name.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless:
+                nameless.setblocking(False)
+                nameless.sendto(payload[:DATAGRAM_BYTES], sender)
         except OSError:
             return
 

@@ -173,7 +173,8 @@ class MiClient:
                 datagram, sender = self._socket.recvfrom(_REPLY_BYTES)
             except OSError:
                 return
-            if sender == self._remote:
+            # Over a UNIX socket OpenSIPS replies from another one, which has no name.
+            if sender == self._remote or (self._address.path and not sender):
                 self._replied(datagram)
             else:
                 self.counters.invalid_replies += 1
