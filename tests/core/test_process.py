@@ -194,10 +194,9 @@ async def test_not_ready_without_opensips_says_so_and_stops_when_asked(configura
                     if (await process.get("/health/live"))[0] == 200:
                         break
                 await asyncio.sleep(0.05)
-        assert await process.get("/health/ready") == (
-            503,
-            {"status": "not ready", "reasons": ["opensips is not connected"]},
-        )
+        status, body = await process.get("/health/ready")
+        assert (status, body["status"]) == (503, "not ready")
+        assert "opensips is not connected" in body["reasons"]
         process.terminate()
         assert await process.exit_code() == 0
 
