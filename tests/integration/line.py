@@ -32,7 +32,7 @@ class Line:
 
     def call(self, **script: object) -> LiveCall:
         """A call from a caller of its own; begun at once, up once it is entered."""
-        return LiveCall(self.opensips, self.wire, self.management, f"caller-{next(self._numbers)}", **script)
+        return LiveCall(self.opensips, self.wire, self.management, f"caller-{next(self._numbers)}", script)
 
     async def ordinary_call(self) -> AgentTurn:
         """A whole call: greeting, question, answer, hang-up."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,8 @@ from tools.caller.wire import Wire
 
 QUESTION = "When are you open?"
 _NS_PER_S = 1_000_000_000
-_POLL_S = 0.01
+_POLL_S = 0.02
+# A tone has no pauses.
 _QUIET_S = 0.35
 _PATIENCE_S = 12.0
 
@@ -42,6 +43,7 @@ class LiveCall:
     Attributes:
         phone: its media; `sip`: its signalling.
         remote: where the agent's answer wants the caller's packets.
+        utterances: how often the caller has spoken.
     """
 
     phone: Phone
@@ -54,16 +56,18 @@ class LiveCall:
         wire: Wire,
         management: Management,
         caller: str,
-        **script: object,
+        script: Mapping[str, object],
+        quiet_s: float = _QUIET_S,
     ) -> None:
-        """`script` are keys of `CallScript`, such as the first sequence number."""
+        """`script` are keys of `CallScript`; `quiet_s` is a pause after which the agent has said all."""
         self.script = CallScript.model_validate({"step": (HangUp(do="hang_up"),), "caller": caller, **script})
         self._opensips = opensips
         self._wire = wire
         self._management = management
         self._since_s = time.time() - 1
-        self._utterances = 0
+        self.utterances = 0
         self._over = False
+        self._quiet_s = quiet_s
 
     async def __aenter__(self) -> Self:
         self.phone = self._wire.open(self.script)
@@ -94,27 +98,38 @@ class LiveCall:
         """The agent has not hung up."""
         return not self.sip.hung_up.is_set()
 
-    async def hears_something(self, within_s: float = _PATIENCE_S, since_ns: int = 0) -> None:
-        """Returns once the agent has spoken and is quiet again.
+    async def hears(self, since_ns: int = 0, within_s: float = _PATIENCE_S) -> None:
+        """Returns once the agent has begun to speak.
 
         Raises:
             TimeoutError: the caller hears nothing.
         """
         ear = self.phone.ear
         await until(lambda: ear.began_after(since_ns) is not None, within_s, "the agent is heard")
+
+    async def hears_something(self, within_s: float = _PATIENCE_S, since_ns: int = 0) -> None:
+        """Returns once the agent has spoken and is quiet again.
+
+        Raises:
+            TimeoutError: the caller hears nothing.
+        """
+        await self.hears(since_ns, within_s)
         await self.falls_quiet()
 
     async def falls_quiet(self) -> None:
         """Returns once the agent says nothing."""
         ear = self.phone.ear
-        await until(lambda: time.time_ns() - ear.last_ns > _QUIET_S * _NS_PER_S, 20.0, "the agent is quiet again")
+        await until(lambda: time.time_ns() - ear.last_ns > self._quiet_s * _NS_PER_S, 20.0, "the agent is quiet again")
 
     async def say(self, text: str = QUESTION) -> int:
-        """Speaks; the moment of its end."""
-        self.phone.say(speech(text), self._utterances)
-        self._utterances += 1
+        """Speaks; the moment of the last sound, by the packets themselves: this loop may learn of it late."""
+        utterance = self.utterances
+        self.utterances += 1
+        self.phone.say(speech(text), utterance)
         await until(lambda: not self.phone.busy, 20.0, "the caller has spoken")
-        return time.time_ns()
+        spoken_ns = self.trace.last_audible_ns(utterance)
+        assert spoken_ns is not None
+        return spoken_ns
 
     async def ask(self, text: str = QUESTION, within_s: float = _PATIENCE_S) -> AgentTurn:
         """Speaks, hears an answer out, and returns what core says of it: so there is audio both ways."""

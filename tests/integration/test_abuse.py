@@ -69,10 +69,10 @@ async def test_call_keeps_its_audio_where_sequence_number_and_timestamp_wrap(lin
         assert (first.said, second.said) == ("Nine to six.", "Behind the shop.")
         packets = [(each.sequence_number, each.timestamp) for each in call.trace.received_audio]
         key = (await call.account()).call_id
+    await line.nothing_left(before)
     media = (await line.core.get(f"/api/v1/calls/{key}"))["media"]
     assert (media["packets_lost"], media["packets_discarded"], media["packets_late"]) == (0, 0, 0)
     assert [number for number, _ in packets] == [(packets[0][0] + n) % 65536 for n in range(len(packets))]
-    await line.nothing_left(before)
 
 
 async def test_malformed_offers_are_each_refused_and_freed(line: Line, before: Held) -> None:
