@@ -31,8 +31,9 @@ FINAL_TIMEOUT_S = 5.0
 class Recognition(FrameProcessor):
     """Keeps a recognition stream open for the whole call, and opens another when one breaks.
 
-    Each `UserStoppedSpeakingFrame` is answered with exactly one final `TranscriptionFrame`, whatever happens
-    to the recogniser; its `result` is the provider's `Transcript`.
+    Each `UserStoppedSpeakingFrame` is answered with a final `TranscriptionFrame`, whatever happens to the
+    recogniser; its `result` is the provider's `Transcript`. Where the caller went on, and stopped again, before
+    their first final was there, one answers both.
     """
 
     def __init__(self, recognizer: Recognizer, sample_rate_hz: int, phrases: Sequence[str]) -> None:
@@ -43,6 +44,9 @@ class Recognition(FrameProcessor):
         self._stream: RecognitionStream | None = None
         self._runner: asyncio.Task[None] | None = None
         self._utterance_id = 0
+        # The first utterance whose final is due; those up to `_utterance_id` are answered together.
+        self._due_from_id = 0
+        self._early_words = ""
         self._final_due: asyncio.TimerHandle | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -81,6 +85,11 @@ class Recognition(FrameProcessor):
 
     async def _finalize(self) -> None:
         self._utterance_id += 1
+        if self._final_due is None:
+            self._due_from_id = self._utterance_id
+            self._early_words = ""
+        else:
+            self._final_due.cancel()
         loop = asyncio.get_running_loop()
         self._final_due = loop.call_later(FINAL_TIMEOUT_S, self._give_up_final, self._utterance_id)
         if self._stream is None:
@@ -115,7 +124,11 @@ class Recognition(FrameProcessor):
 
     async def _note(self, transcript: Transcript) -> None:
         if transcript.is_final:
-            if self._final_due is not None and transcript.utterance_id == self._utterance_id:
+            if self._final_due is None or transcript.utterance_id < self._due_from_id:
+                return
+            if transcript.utterance_id < self._utterance_id:
+                self._early_words = f"{self._early_words} {transcript.text}".strip()
+            else:
                 await self._answer_final(transcript)
         elif self._final_due is None and transcript.text:
             # Between the end of a turn and its final, interim words would seem to begin another turn.
@@ -126,7 +139,10 @@ class Recognition(FrameProcessor):
     async def _lose_stream(self, error: ProviderError | None) -> None:
         if self._stream is not None or error is not None:
             log.warning("recognition stream lost", extra={"error": str(error) if error else "closed by the service"})
-        self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            # Its reader may not have noticed.
+            await stream.close()
         await self.push_frame(RecognitionFrame(working=False))
         if self._final_due is not None:
             await self._answer_final(Transcript("", is_final=True, rejected_reason="unavailable"))
@@ -135,7 +151,8 @@ class Recognition(FrameProcessor):
         if self._final_due is not None:
             self._final_due.cancel()
             self._final_due = None
-        frame = TranscriptionFrame(transcript.text, "caller", time_now_iso8601(), result=transcript, finalized=True)
+        text, self._early_words = f"{self._early_words} {transcript.text}".strip(), ""
+        frame = TranscriptionFrame(text, "caller", time_now_iso8601(), result=transcript, finalized=True)
         # What the caller said is not lost when they go on speaking.
         frame.interruptible = False
         await self.push_frame(frame)
