@@ -49,6 +49,13 @@ class DialogueSettings(Section):
     )
     filler_message: str = key("One moment, please.", help="Said when the answer takes long; empty: nothing")
     filler_after_ms: int = key(1500, unit="ms", ge=100, le=30000, help="How long the caller waits for an answer")
+    answer_timeout_s: float = key(
+        8.0,
+        unit="s",
+        gt=0,
+        le=600,
+        help="How long the answer, or its next words, may keep the caller waiting before the apology",
+    )
     goodbye_message: str = key("Thank you for calling. Goodbye!", help="Said before hanging up")
     idle_prompt: str = key("Are you still there?", help="Said when the caller has been silent")
     idle_timeout_s: float = key(

@@ -18,6 +18,9 @@ from core.providers.base import GenerationParameters, Generator, Synthesizer
 
 log = logging.getLogger(__name__)
 
+# A provider that does not stop sooner is left to its own timeout.
+STOP_TIMEOUT_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -48,24 +51,45 @@ class ReplyMaker:
     sample_rate_hz: int
 
     async def pieces(self, reply: Reply, times: ReplyTimes) -> AsyncGenerator[Piece, None]:
-        """The reply's audio as it is made. A failed provider is apologised for; only cancellation is raised."""
+        """The reply's audio as it is made. A provider that fails, or keeps the caller waiting, is apologised for."""
         try:
-            async with aclosing(self._clauses(reply)) as clauses:
-                async for clause in clauses:
-                    times.answered_s = times.answered_s or time.monotonic()
-                    async with aclosing(self.say(clause)) as pieces:
-                        async for piece in pieces:
-                            times.synthesised_s = times.synthesised_s or time.monotonic()
-                            yield piece
-        except ProviderError as error:
+            async with aclosing(self._spoken(reply, times)) as pieces:
+                while (piece := await self._next(pieces)) is not None:
+                    yield piece
+            if not times.synthesised_s:
+                log.warning("reply without a sound", extra={"source": reply.source})
+                for piece in self._instead(self.settings.way_out_message, times):
+                    yield piece
+        except (ProviderError, ValueError, TimeoutError) as error:
             stage = "tts" if times.answered_s else "llm"
             metrics.PROVIDER_FAILURES.labels(stage).inc()
-            log.error("reply failed", extra={"stage": stage, "error": str(error)})
-            apology = self.fixed(self.settings.apology_message)
-            if apology is not None:
+            # What a provider cannot say, its error may quote.
+            detail = str(error) if isinstance(error, ProviderError) else type(error).__name__
+            log.error("reply failed", extra={"stage": stage, "error": detail})
+            for piece in self._instead(self.settings.apology_message, times):
+                yield piece
+
+    async def _next(self, pieces: AsyncGenerator[Piece, None]) -> Piece | None:
+        async with asyncio.timeout(self.settings.answer_timeout_s):
+            return await anext(pieces, None)
+
+    async def _spoken(self, reply: Reply, times: ReplyTimes) -> AsyncGenerator[Piece, None]:
+        async with aclosing(self._clauses(reply)) as clauses:
+            async for clause in clauses:
                 times.answered_s = times.answered_s or time.monotonic()
-                times.synthesised_s = times.synthesised_s or time.monotonic()
-                yield apology
+                async with aclosing(self.say(clause)) as pieces:
+                    async for piece in pieces:
+                        times.synthesised_s = times.synthesised_s or time.monotonic()
+                        yield piece
+
+    def _instead(self, text: str, times: ReplyTimes) -> list[Piece]:
+        """A text that is said without the voice; nothing where it has not been rendered."""
+        piece = self.fixed(text)
+        if piece is None:
+            return []
+        times.answered_s = times.answered_s or time.monotonic()
+        times.synthesised_s = times.synthesised_s or time.monotonic()
+        return [piece]
 
     async def say(self, text: str) -> AsyncGenerator[Piece, None]:
         """The audio of one text: from the phrase book where it is there, else from the synthesizer."""
@@ -128,7 +152,7 @@ class PreparedReply:
         self._pieces: list[Piece] = []
         self._news = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._make(maker), name="reply")
-        self._task.add_done_callback(lambda _: self._news.set())
+        self._task.add_done_callback(self._note_made)
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The audio made so far, then the rest as it is made."""
@@ -151,7 +175,13 @@ class PreparedReply:
     async def cancel(self) -> None:
         """Stops the work on it, on the providers' side too."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
+
+    def _note_made(self, task: asyncio.Task[None]) -> None:
+        self._news.set()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("reply broke off", extra={"error": type(error).__name__})
 
     async def _make(self, maker: ReplyMaker) -> None:
         async for piece in maker.pieces(self.reply, self.times):
