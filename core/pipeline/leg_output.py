@@ -50,8 +50,7 @@ class LegOutput(FrameProcessor):
         position_ms = self._leg.played_ms + self._leg.queued_ms
         length_ms = len(frame.audio) / 2 / frame.sample_rate * 1000
         if frame.utterance_id != self._utterance_id:
-            self._utterance_id = frame.utterance_id
-            self._clauses = []
+            await self._take_up(frame.utterance_id)
             started_at_s = time.monotonic() + self._leg.queued_ms / 1000
             await self.push_frame(
                 SpeechStartedFrame(utterance_id=frame.utterance_id, started_at_s=started_at_s),
@@ -68,7 +67,15 @@ class LegOutput(FrameProcessor):
     async def _finish(self, frame: SpeechEndFrame) -> None:
         """Waits until the last word has gone out, so that what follows is timed by what the caller hears."""
         await drained(self._leg)
+        if frame.utterance_id != self._utterance_id:
+            await self._take_up(frame.utterance_id)
         await self._report(frame.utterance_id, interrupted=False)
+
+    async def _take_up(self, utterance_id: int) -> None:
+        """The next utterance; the one before it is over, ended or not."""
+        if self._utterance_id is not None:
+            await self._report(self._utterance_id, interrupted=False)
+        self._utterance_id = utterance_id
 
     async def _interrupt(self) -> None:
         self._leg.clear_playback()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -44,15 +45,37 @@ log = logging.getLogger(__name__)
 
 
 class _Utterance:
-    """What the agent is saying now."""
+    """What the agent is saying now.
+
+    Attributes:
+        sent: something of it was handed on to be played.
+        started: the caller hears it.
+        followed: the agent says something else after it.
+    """
 
     def __init__(self, prepared: PreparedReply, turn: TurnRecord, exchange: Exchange) -> None:
         self.prepared = prepared
         self.turn = turn
         self.exchange = exchange
         self.spoken_before = exchange.spoken
+        self.sent = False
         self.started = False
+        self.followed = False
         self.sender: asyncio.Task[None] | None = None
+
+    def hush(self) -> None:
+        """Hands on nothing more, from this moment."""
+        if self.sender is not None:
+            self.sender.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What an interruption kept from the caller: words, and what was to follow them."""
+
+    text: str
+    action: Action
+    exchange: Exchange
 
 
 class Responder(FrameProcessor):
@@ -70,7 +93,7 @@ class Responder(FrameProcessor):
         self._prepared: PreparedReply | None = None
         self._caller_speaking = False
         self._unanswered = ""
-        self._remainder = ""
+        self._rest: _Rest | None = None
         self._turn_ended: TurnEndedFrame | None = None
         self._keys = KeyCollector(self._settings.digits_timeout_s, self._answer_keys)
         self._outage = Outage(self._apologise_for_recognition, self._give_up_recognition)
@@ -84,7 +107,11 @@ class Responder(FrameProcessor):
         await super().process_frame(frame, direction)
         match frame:
             case InterruptionFrame():
+                self._hush()
+                # The silence does not wait for the providers to stop.
+                await self.push_frame(frame, direction)
                 await self._stop_speaking()
+                return
             case InterimTranscriptionFrame(text=text, result=Transcript(is_stable=True)):
                 await self._prepare(text)
             case TranscriptionFrame(text=text, result=result):
@@ -145,20 +172,21 @@ class Responder(FrameProcessor):
         if not heard:
             await self._answer_nothing(result)
             return
+        if self._caller_speaking or (self._prepared is not None and self._prepared.heard != heard):
+            await self._drop_prepared()
         if self._caller_speaking:
             # They went on before this transcript was there: the rest belongs to it.
-            await self._drop_prepared()
             self._unanswered = heard
             return
-        self._unanswered = self._remainder = ""
-        self._idle_prompts = 0
-        prepared, self._prepared = self._prepared, None
-        if prepared is not None and prepared.heard != heard:
-            await prepared.cancel()
-            prepared = None
         turn = self._record.begin_turn(heard=heard, recognised_s=time.monotonic())
         if ended is not None:
             turn.silent_since_s, turn.decided_s = ended.silent_since_s, ended.decided_at_s
+        await self._answer(heard, turn)
+
+    async def _answer(self, heard: str, turn: TurnRecord) -> None:
+        self._unanswered = ""
+        self._idle_prompts = 0
+        prepared, self._prepared = self._prepared, None
         prepared = prepared or PreparedReply(heard, self._dialogue.reply(heard), self._maker)
         await self._speak(prepared, turn, self._dialogue.conversation.begin(heard))
 
@@ -166,12 +194,10 @@ class Responder(FrameProcessor):
         """A turn without words: a noise, or a recogniser that is away. What it interrupted goes on."""
         await self._drop_prepared()
         reason = result.rejected_reason if isinstance(result, Transcript) else ""
-        log.info("turn without words", extra={"reason": reason, "goes_on": bool(self._remainder)})
-        if self._remainder:
+        log.info("turn without words", extra={"reason": reason, "goes_on": self._rest is not None})
+        if self._rest is not None:
             metrics.FALSE_BARGE_INS.inc()
-            remainder, self._remainder = self._remainder, ""
-            exchanges = self._dialogue.conversation.exchanges
-            await self._say(remainder, exchange=exchanges[-1] if exchanges else None)
+            await self._go_on(self._rest)
         elif reason in ("unavailable", "timeout"):
             await self._say(self._settings.apology_message)
         else:
@@ -191,15 +217,30 @@ class Responder(FrameProcessor):
         prepared = PreparedReply("", Reply("dialogue", text, action=action), self._maker)
         await self._speak(prepared, turn, exchange or self._dialogue.conversation.begin(""))
 
+    async def _go_on(self, rest: _Rest) -> None:
+        """Says the rest of what was interrupted, and does what was to follow."""
+        self._rest = None
+        if rest.text:
+            await self._say(rest.text, rest.action, rest.exchange)
+        else:
+            await self._act(rest.action)
+
     async def _speak(self, prepared: PreparedReply, turn: TurnRecord, exchange: Exchange) -> None:
         self._idle.stop()
-        for other in list(self._utterances.values()):
-            await self._cancel(other)
+        self._rest = None
+        others = dict(self._utterances)
+        for other_id, other in others.items():
+            other.hush()
+            other.followed = True
+            if not other.sent:
+                del self._utterances[other_id]
         self._last_id += 1
         turn.source = prepared.reply.source
         utterance = _Utterance(prepared, turn, exchange)
         self._utterances[self._last_id] = utterance
         utterance.sender = self.create_task(self._send(self._last_id, utterance))
+        for other in others.values():
+            await self._cancel(other)
 
     async def _send(self, utterance_id: int, utterance: _Utterance) -> None:
         await self._fill_the_wait(utterance_id, utterance)
@@ -208,6 +249,7 @@ class Responder(FrameProcessor):
             if piece.text:
                 said.append(piece.text)
                 utterance.turn.said = " ".join(said)
+            utterance.sent = True
             await self.push_frame(
                 SpeechFrame(piece.pcm, self._maker.sample_rate_hz, 1, utterance_id=utterance_id, text=piece.text)
             )
@@ -224,21 +266,33 @@ class Responder(FrameProcessor):
             async with asyncio.timeout(self._settings.filler_after_ms / 1000):
                 await utterance.prepared.first_piece()
         except TimeoutError:
+            utterance.sent = True
             await self.push_frame(SpeechFrame(filler.pcm, self._maker.sample_rate_hz, 1, utterance_id=utterance_id))
+
+    def _hush(self) -> None:
+        for utterance in self._utterances.values():
+            utterance.hush()
+            utterance.turn.interrupted = True
+            utterance.turn.interrupted_at = time.time()
 
     async def _stop_speaking(self) -> None:
         """The caller interrupts: what is under way ends here; `LegOutput` then reports how far it was heard."""
-        await self._drop_prepared()
         for utterance_id, utterance in list(self._utterances.items()):
-            await self._cancel(utterance)
-            utterance.turn.interrupted = True
-            utterance.turn.interrupted_at = time.time()
             if not utterance.started:
-                # Nothing of the answer was heard: the question still stands, and what follows belongs to it.
-                self._unanswered = utterance.exchange.heard
-                if utterance.exchange in self._dialogue.conversation.exchanges:
-                    self._dialogue.conversation.exchanges.remove(utterance.exchange)
                 del self._utterances[utterance_id]
+                self._note_cut_short(utterance, utterance.prepared.reply.text or "")
+            await self._cancel(utterance)
+        await self._drop_prepared()
+
+    def _note_cut_short(self, utterance: _Utterance, remainder: str) -> None:
+        exchange, action = utterance.exchange, utterance.prepared.reply.action
+        if exchange.heard and not exchange.spoken:
+            # Nothing of the answer was heard: the question still stands, and what follows belongs to it.
+            self._unanswered = exchange.heard
+            if exchange in self._dialogue.conversation.exchanges:
+                self._dialogue.conversation.exchanges.remove(exchange)
+        elif remainder or action is not Action.LISTEN:
+            self._rest = _Rest(remainder, action, exchange)
 
     async def _cancel(self, utterance: _Utterance) -> None:
         if utterance.sender is not None:
@@ -277,9 +331,9 @@ class Responder(FrameProcessor):
         utterance.exchange.spoken = f"{utterance.spoken_before} {frame.spoken}".strip()
         if frame.interrupted:
             metrics.BARGE_INS.inc()
-            self._remainder = frame.remainder
-            return
-        await self._act(utterance.prepared.reply.action)
+            self._note_cut_short(utterance, frame.remainder)
+        elif not utterance.followed:
+            await self._act(utterance.prepared.reply.action)
 
     async def _act(self, action: Action) -> None:
         match action:
@@ -314,15 +368,16 @@ class Responder(FrameProcessor):
 
     async def _fall_silent(self) -> None:
         if self._utterances:
-            await self._stop_speaking()
+            self._hush()
             await self.broadcast_interruption()
+            await self._stop_speaking()
 
     async def _answer_keys(self, keys: str) -> None:
         if not keys:
             self._idle.start()
             return
         heard = f"[{keys}]"
-        self._unanswered = self._remainder = ""
+        self._unanswered = ""
         self._idle_prompts = 0
         turn = self._record.begin_turn(heard=heard)
         prepared = PreparedReply(heard, self._dialogue.reply_to_digits(keys), self._maker)
@@ -333,14 +388,18 @@ class Responder(FrameProcessor):
         if held:
             self._idle.stop()
             await self._fall_silent()
-        elif self._remainder:
-            remainder, self._remainder = self._remainder, ""
-            await self._say(remainder)
-        else:
+        elif self._rest is not None:
+            await self._go_on(self._rest)
+        elif self._unanswered and not self._caller_speaking:
+            await self._answer(self._unanswered, self._record.begin_turn(heard=self._unanswered))
+        elif not self._utterances:
             self._idle.start()
 
     async def _apologise_for_recognition(self) -> None:
         metrics.PROVIDER_FAILURES.labels("asr").inc()
+        if any(not utterance.started for utterance in self._utterances.values()):
+            # What the caller waits for was understood, and is on its way.
+            return
         await self._say(self._settings.apology_message)
 
     async def _give_up_recognition(self) -> None:
