@@ -30,7 +30,7 @@ class StreamOptions:
 
     sample_rate_hz: int
     recognition: RecognitionOptions
-    interim_results: bool = False
+    interim_results: bool = True
     client_endpointing: bool = False
     endpoint_silence_s: float = 0.5
 
@@ -66,7 +66,7 @@ def stream_options(config: asr_pb2.RecognitionConfig, defaults: StreamOptions, e
         defaults,
         sample_rate_hz=_sample_rate_hz(config.sample_rate) or defaults.sample_rate_hz,
         recognition=recognition,
-        interim_results=config.interim_results or defaults.interim_results,
+        interim_results=config.interim_results if config.HasField("interim_results") else defaults.interim_results,
         client_endpointing=config.client_endpointing or defaults.client_endpointing,
         endpoint_silence_s=_silence_s(config.endpoint_silence_ms) or defaults.endpoint_silence_s,
     )

@@ -84,7 +84,7 @@ async def test_utterances_are_answered_one_by_one_in_order(client: Client) -> No
         await stream.finalize(number)
     responses = await stream.rest()
     assert texts(responses) == ["hello", "book", "table", "four", "please", "hello"]
-    assert [response.utterance_id for response in responses] == [1, 2, 3, 4, 5, 6]
+    assert [response.utterance_id for response in responses if response.is_final] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_finalize_in_the_middle_of_speech_loses_and_doubles_nothing(client: Client) -> None:
@@ -96,8 +96,18 @@ async def test_finalize_in_the_middle_of_speech_loses_and_doubles_nothing(client
     assert texts(await stream.rest()) == ["hello", "book"]
 
 
-async def test_without_wish_for_interim_results_only_finals_are_sent(client: Client) -> None:
-    stream = await client.stream(sample_rate=16_000, client_endpointing=True)
+async def test_client_that_does_not_know_of_the_wish_gets_interim_results(client: Client) -> None:
+    # The first schema tells interim from final results, and has no way to ask for them.
+    stream = await client.stream(sample_rate=16_000)
+    await stream.say(said("hello", "book"))
+    interim = await stream.next()
+    assert interim.result.text.startswith("hello")
+    assert not interim.is_final
+    assert not interim.end_of_utterance
+
+
+async def test_without_interim_results_only_finals_are_sent(client: Client) -> None:
+    stream = await client.stream(sample_rate=16_000, client_endpointing=True, interim_results=False)
     await stream.say(said("hello", "book") + PAUSE + said("four") + PAUSE)
     await stream.finalize()
     responses = await stream.rest()
@@ -288,7 +298,7 @@ async def test_engine_that_hears_as_it_goes_is_fed_and_asked_once(serve: Serve) 
 async def test_engine_that_hears_as_it_goes_is_fed_without_interim_results(serve: Serve) -> None:
     engine = ToneEngine(repeatable=False)
     async with serve(engine) as client:
-        stream = await client.stream(sample_rate=16_000, client_endpointing=True)
+        stream = await client.stream(sample_rate=16_000, client_endpointing=True, interim_results=False)
         await stream.say(said("hello", "book", "table"))
         await asyncio.to_thread(engine.entered.wait, 5)
         await stream.finalize()
@@ -299,7 +309,7 @@ async def test_client_that_sends_faster_than_can_be_read_waits(serve: Serve, eng
     engine.hold = threading.Event()
     engine.counts = True
     async with serve(engine) as client:
-        stream = await client.stream(sample_rate=16_000, client_endpointing=True)
+        stream = await client.stream(sample_rate=16_000, client_endpointing=True, interim_results=False)
         sending = asyncio.create_task(stream.say(said(*["hello"] * 150), chunk_size=32_000))
         await asyncio.to_thread(engine.entered.wait, 5)
         engine.hold.set()
