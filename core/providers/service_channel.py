@@ -40,6 +40,10 @@ def provider_error(provider: str, error: grpc.aio.AioRpcError) -> ProviderError:
     return kind(provider, f"{error.code().name}: {error.details() or 'no details'}")
 
 
+# Neither by a policy, nor what gRPC takes for not yet seen by the server.
+NEVER_REPEAT = ("grpc.enable_retries", 0)
+
+
 def _service_config(max_retries: int) -> str:
     policy: dict[str, Any] = {"name": [{}]}
     if max_retries:
@@ -73,17 +77,22 @@ class ServiceChannel:
     """A channel that knows whether its service is ready, and is used again when the service returns.
 
     The health watch runs from `start` to `close`; `on_ready` is called each time the service becomes ready.
+    Without `repeats` a failed RPC is never sent again by gRPC itself, whatever the settings allow.
     """
 
     def __init__(
-        self, name: str, settings: ServiceSettings, on_ready: Callable[[], Awaitable[None]] | None = None
+        self,
+        name: str,
+        settings: ServiceSettings,
+        on_ready: Callable[[], Awaitable[None]] | None = None,
+        *,
+        repeats: bool = True,
     ) -> None:
         self.name = name
         self.settings = settings
         self.ready = False
-        self.channel = grpc.aio.insecure_channel(
-            f"{settings.host}:{settings.port}", options=channel_options(settings.max_retries)
-        )
+        options = channel_options(settings.max_retries) if repeats else [*channel_options(0), NEVER_REPEAT]
+        self.channel = grpc.aio.insecure_channel(f"{settings.host}:{settings.port}", options=options)
         self._on_ready = on_ready
         self._watch: asyncio.Task[None] | None = None
 

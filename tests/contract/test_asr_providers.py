@@ -368,6 +368,12 @@ async def test_a_refusal_is_an_error_of_ours(remote: Remote, status: str, kind: 
     assert "as the test wants it" in str(error)
 
 
+async def test_a_refused_stream_is_not_said_again_by_grpc(remote: Remote) -> None:
+    remote.servicer.refusal = grpc.StatusCode.UNAVAILABLE
+    await failure_of(remote.recognizer)
+    assert len(remote.servicer.metadata) == 1
+
+
 async def test_a_service_that_is_away_is_unavailable() -> None:
     provider = recognizer(free_port(), max_retries=1)
     assert type(await failure_of(provider)) is ProviderUnavailable

@@ -85,7 +85,9 @@ class GrpcRecognizer:
     name = NAME
 
     def __init__(self, settings: AsrSettings) -> None:
-        self._service = ServiceChannel("asr", settings)
+        # A repeated stream would say old audio again. And where many messages of a stream wait to be repeated,
+        # gRPC was seen to abort the process (ILLEGAL STATE: FORWARDED_BATCH, grpc issue 40283).
+        self._service = ServiceChannel("asr", settings, repeats=False)
         self._service.start()
         self._stub = asr_pb2_grpc.ASRServiceStub(self._service.channel)
 
