@@ -174,7 +174,7 @@ async def asr_ways() -> AsyncGenerator[tuple[Way, Way], None]:
 
         async def over_grpc(_: int) -> Taken:
             stream = stub.StreamingRecognize(timeout=_TIMEOUT_S)
-            config = asr_pb2.RecognitionConfig(sample_rate=_RATE_HZ, client_endpointing=True)
+            config = asr_pb2.RecognitionConfig(sample_rate=_RATE_HZ, client_endpointing=True, interim_results=False)
             await stream.write(asr_pb2.StreamingRecognizeRequest(config=config))
             for frame in frames:
                 await stream.write(asr_pb2.StreamingRecognizeRequest(audio_data=frame))
