@@ -116,6 +116,7 @@ class Core:
                     task.cancel()
         finally:
             await web_runner.cleanup()
+            await self._conversations.close()
             await self._providers.close()
             self._plane.close()
         log.info("stopped")

@@ -91,6 +91,10 @@ class Conversations:
         await self.run(leg, dialogue, CallRecord(leg.info.call_id, leg.info.transport, "", ""), ())
         await self.providers.generator.end_session(leg.info.call_id)
 
+    async def close(self) -> None:
+        """Once no call is up."""
+        await self.voice_activity.close()
+
     async def _warm_up(self, dialogue: Dialogue, session_id: str) -> None:
         try:
             await self.providers.generator.warm_up(dialogue.opening(), session_id)
