@@ -94,7 +94,11 @@ def read_configuration(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 async def serve(process: ServiceProcess, loaded: Loaded, lifecycle: Lifecycle | None = None) -> int:
-    """Listens at once, loads meanwhile, drains when asked to; the exit code."""
+    """Listens at once, loads meanwhile, drains when asked to; the exit code.
+
+    Raises:
+        ConfigurationError: the service cannot be made, or loaded, with these settings.
+    """
     lifecycle = lifecycle or Lifecycle()
     settings = loaded[process.server_settings]
     service = process.create(loaded, lifecycle)
@@ -118,8 +122,10 @@ async def serve(process: ServiceProcess, loaded: Loaded, lifecycle: Lifecycle | 
         stack.callback(draining.cancel)
         stack.push_async_callback(_end, loading)
         await asyncio.wait({loading, draining}, return_when=asyncio.FIRST_COMPLETED)
-        if loading.done() and loading.exception() is not None:
-            log.error("loading failed", exc_info=loading.exception())
+        if loading.done() and (failure := loading.exception()) is not None:
+            if isinstance(failure, ConfigurationError):
+                raise failure
+            log.error("loading failed", exc_info=failure)
             return EXIT_FAILED
         await draining
     log.info("stopped")

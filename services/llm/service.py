@@ -10,7 +10,7 @@ from services.common.lifecycle import Lifecycle
 from services.common.model_files import MODELS_DIR_DEFAULT, ModelBroken
 from services.common.settings import ConfigurationError
 from services.llm.conversation import assemble
-from services.llm.engine import Engine, EngineFailed
+from services.llm.engine import Engine, EngineFailed, PromptRefused
 from services.llm.engines import make_engine
 from services.llm.generation import Job
 from services.llm.model_thread import ModelThread
@@ -64,7 +64,11 @@ class LlmService:
     async def _warm(self, thread: ModelThread) -> None:
         """Evaluates the settings' system prompt for good; without one, something, so that the weights are in memory."""
         system_prompt = self._settings.system_prompt
-        prompt = self._engine.encode_prefix(assemble(system_prompt, ()))
+        try:
+            prompt = self._engine.encode_prefix(assemble(system_prompt, ()))
+        except PromptRefused as error:
+            problem = f"the model's chat template refuses it: {error}"
+            raise ConfigurationError([f"llm_service.system_prompt: {problem}"]) from error
         if len(prompt) >= thread.request_tokens_max:
             problem = f"{len(prompt)} tokens, and a request has at most {thread.request_tokens_max}"
             raise ConfigurationError([f"llm_service.system_prompt has {problem}"])

@@ -167,6 +167,16 @@ def test_a_service_may_refuse_its_settings_when_it_is_made(
     assert capsys.readouterr().err == "configuration: echo.model: no engine reads it\n"
 
 
+def test_settings_that_prove_wrong_while_loading_end_the_process_with_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = ConfigurationError(["echo.model: too large"])
+    monkeypatch.setattr(process_module, "configure_logging", lambda *_, **__: None)
+    process = ServiceProcess("echo", 0, (EchoSettings,), lambda *_: EchoService(wrong))
+    assert run_service(lambda _: process, {"ECHO_BIND_IP": "127.0.0.1"}) == 2
+    assert capsys.readouterr().err == "configuration: echo.model: too large\n"
+
+
 def test_a_file_that_is_named_must_exist_and_the_default_one_need_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

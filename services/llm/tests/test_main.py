@@ -1,6 +1,7 @@
 """The service's process: its settings, its start and its end."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
@@ -10,6 +11,8 @@ from services.common.lifecycle import Lifecycle
 from services.common.process import load_service_settings, serve
 from services.common.settings import ConfigurationError
 from services.llm.__main__ import build
+from services.llm.engine import Message, PromptRefused
+from services.llm.engines.scripted import ScriptedEngine
 from services.llm.service import LlmService
 from services.llm.settings import LlmSettings
 from services.llm.tests.factories import MODELS_DIR, make_settings
@@ -57,5 +60,17 @@ async def test_system_prompt_longer_than_a_request_stops_the_start() -> None:
     settings = make_settings(engine="scripted", system_prompt="x" * 3000)
     service = LlmService(settings, Lifecycle(), MODELS_DIR)
     with pytest.raises(ConfigurationError, match=r"llm_service\.system_prompt has 3003 tokens"):
+        await service.load()
+    await service.close()
+
+
+async def test_system_prompt_that_the_chat_template_refuses_stops_the_start() -> None:
+    class NoSystemRole(ScriptedEngine):
+        def encode_prefix(self, messages: Sequence[Message]) -> list[int]:
+            raise PromptRefused("no system role")
+
+    settings = make_settings(system_prompt="You are Anna.")
+    service = LlmService(settings, Lifecycle(), MODELS_DIR, NoSystemRole(settings, MODELS_DIR))
+    with pytest.raises(ConfigurationError, match=r"llm_service\.system_prompt: .* no system role"):
         await service.load()
     await service.close()
