@@ -92,7 +92,9 @@ async def test_call_is_greeted_answered_interrupted_and_ended_by_the_agent(
             await call.sip.hung_up.wait()
     await line.opensips.settled()
     assert line.opensips.violations == []
-    account = await call.account()
+    async with asyncio.timeout(5):
+        while not (account := await call.account()).ended:
+            await asyncio.sleep(0.05)
     assert account.end_reason == "agent_hung_up"
     (cut_short,) = [turn for turn in account.turns if turn.interrupted]
     assert cut_short.said.startswith("We clean the bike")

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ _SUBSCRIBED_S = 10.0
 _SETTLED_S = 8.0
 # What an allocator keeps for the next call is no leak.
 _GROWTH_MB = 40.0
+# An executor starts its threads one by one, as it first needs them, and keeps them.
+_EXECUTOR_THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 
 @dataclass
@@ -59,7 +62,11 @@ class Line:
             "sessions": [(each.key, each.state.name) for each in self.opensips.sessions.values()],
             "ports": self.core.rtp_ports_in_use(),
         }
-        for name, then in (("fds", before.fds), ("threads", before.threads), ("tasks", before.tasks)):
+        for name, then in (
+            ("fds", before.fds),
+            ("threads", before.threads + _EXECUTOR_THREADS),
+            ("tasks", before.tasks),
+        ):
             left[name] = [then, getattr(now, name)] if getattr(now, name) > then else None
         left["rss_mb"] = [before.rss_mb, now.rss_mb] if now.rss_mb > before.rss_mb + _GROWTH_MB else None
         return {name: what for name, what in left.items() if what}

@@ -76,7 +76,7 @@ async def test_core_may_start_before_opensips(tmp_path: Path) -> None:
     opensips = OpenSipsStandIn(host=core.address, mi_port=MI_PORT)
     try:
         await core.start(for_calls=False)
-        assert (await core.get("/health/ready"))["reasons"] == ["opensips is not connected"]
+        assert "opensips is not connected" in (await core.get("/health/ready"))["reasons"]
         await opensips.start()
         try:
             await opensips.wait_subscribed(5.0)

@@ -12,7 +12,7 @@ from tools.caller import timing
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("load")]
 
 CALLS = 20
-CALLS_A_SECOND = 10
+CALLS_A_SECOND = 5
 TURNS = 2
 
 
