@@ -33,10 +33,10 @@ $(ENVIRONMENT): pyproject.toml uv.lock tools/setup/llama_without_common.cmake | 
 	@touch $@
 
 $(STUBS): $(PROTOS) tools/gen_stubs/__main__.py $(ENVIRONMENT)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.gen_stubs
+	@$(BIN)/python -m tools.gen_stubs
 
 stubs: $(ENVIRONMENT) ## Generates voice_api/ from proto/
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.gen_stubs
+	@$(BIN)/python -m tools.gen_stubs
 
 demo: setup ## Places a call, prints the conversation, writes build/demo/; REPEAT=n repeats it
 	@$(BIN)/oavc demo --repeat $(REPEAT)

@@ -19,29 +19,40 @@ def generate(root: Path = ROOT) -> Path:
     """Writes the stubs below `root` and returns their folder.
 
     Raises:
-        RuntimeError: protoc refused a file; its message is on standard error.
+        RuntimeError: protoc refused a file; its message is on standard error, and the stubs are as they were.
     """
-    out = root / "voice_api"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
+    # Made aside, so that the stubs in use are there until the new ones are.
+    aside = root / "build" / "stubs"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
     protos = sorted(str(path) for path in (root / "proto" / "voice_api").glob("*.proto"))
     status = protoc.main(
         [
             "protoc",
             f"--proto_path={root / 'proto'}",
             f"--proto_path={files('grpc_tools') / '_proto'}",
-            f"--python_out={root}",
-            f"--grpc_python_out={root}",
-            f"--mypy_out=quiet:{root}",
-            f"--mypy_grpc_out=quiet:{root}",
+            *_plugins("mypy", "mypy_grpc"),
+            f"--python_out={aside}",
+            f"--grpc_python_out={aside}",
+            f"--mypy_out=quiet:{aside}",
+            f"--mypy_grpc_out=quiet:{aside}",
             *protos,
         ]
     )
     if status != 0:
         raise RuntimeError(f"protoc ended with status {status}")
-    (out / "__init__.py").write_text(PACKAGE_DOCSTRING)
-    (out / "py.typed").touch()
-    return out
+    made = aside / "voice_api"
+    (made / "__init__.py").write_text(PACKAGE_DOCSTRING)
+    (made / "py.typed").touch()
+    out = root / "voice_api"
+    shutil.rmtree(out, ignore_errors=True)
+    return made.rename(out)
+
+
+def _plugins(*names: str) -> list[str]:
+    """Those installed beside this Python, which need not be on PATH; protoc looks there for the others."""
+    paths = {name: Path(sys.executable).with_name(f"protoc-gen-{name}") for name in names}
+    return [f"--plugin=protoc-gen-{name}={path}" for name, path in paths.items() if path.exists()]
 
 
 if __name__ == "__main__":
