@@ -46,7 +46,7 @@ run: setup ## Starts the four processes on this machine, with config/app.ini, un
 
 test: setup ## All tests, with coverage of core and of each service
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report= $(PYTEST_ARGS)
 	@for part in core services/asr services/llm services/tts services/common; do \
 		printf '%-18s' "$$part"; \
 		$(BIN)/coverage report --include="$$part/*" --fail-under=90 --format=total || exit 1; \

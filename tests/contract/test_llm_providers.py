@@ -156,7 +156,7 @@ EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
     # One worker loads the model, for all.
-    pytest.param(real_service, id="service", marks=[pytest.mark.engine, pytest.mark.xdist_group("llama")]),
+    pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
 
 

@@ -144,7 +144,7 @@ EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
     # One worker loads the model, for all.
-    pytest.param(real_service, id="service", marks=[pytest.mark.engine, pytest.mark.xdist_group("piper")]),
+    pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
 
 
@@ -300,7 +300,6 @@ async def test_an_older_server_that_only_explains_has_refused(remote: Remote) ->
 
 
 @pytest.mark.engine
-@pytest.mark.xdist_group("piper")
 @pytest.mark.parametrize("text", ["", "  ", "...", "x" * 5001])
 async def test_a_text_that_cannot_be_spoken_is_refused_for_good(text: str) -> None:
     async with real_service() as provider:

@@ -18,7 +18,7 @@ from tools.caller.facts import Fact
 from tools.caller.recorder import Recording
 from tools.caller.transcriber import Transcriber, whisper_transcriber
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("stack"), pytest.mark.engine]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.engine]
 
 APOLOGY = DialogueSettings().apology_message
 OPEN = "When are you open?"

@@ -12,7 +12,7 @@ from tests.integration.core_process import EVENT_PORT, Held
 from tests.integration.line import Line
 from tests.integration.live_call import LiveCall
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("abuse")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
 DATAGRAMS = 10_000
 RTCP_DATAGRAMS = 100

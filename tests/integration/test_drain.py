@@ -11,8 +11,6 @@ from tests.integration.line import Line, open_line
 from tools.caller.offer import make_offer
 from tools.caller.sip import SipReply
 
-pytestmark = pytest.mark.xdist_group("drain")
-
 
 @pytest.fixture
 async def line(tmp_path: Path) -> AsyncIterator[Line]:

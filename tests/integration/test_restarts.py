@@ -14,7 +14,7 @@ from tools.caller.agent_account import Management
 from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.wire import Wire
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("restarts")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
 IMPATIENT = {"opensips": {"audit_interval_s": 0.5}, "media": {"inactivity_s": 2.0, "port_quarantine_s": 0.2}}
 

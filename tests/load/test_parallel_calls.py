@@ -9,7 +9,7 @@ from tests.integration.line import open_line, warmed_up
 from tests.integration.live_call import LiveCall
 from tools.caller import timing
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("load")]
+pytestmark = [pytest.mark.slow]
 
 CALLS = 20
 CALLS_A_SECOND = 5
