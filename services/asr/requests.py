@@ -51,7 +51,7 @@ def stream_options(config: asr_pb2.RecognitionConfig, defaults: StreamOptions, e
         InvalidRequest: one of them cannot be met.
     """
     if config.model_path and not _is_loaded(config.model_path, engine.model):
-        raise InvalidRequest(f"model_path {config.model_path!r}: the model of this service is {engine.model.name}")
+        raise InvalidRequest(f"model_path {config.model_path!r}: the model of this service is {engine.model}")
     recognition = RecognitionOptions(
         language=config.language or defaults.recognition.language,
         words=config.show_words or defaults.recognition.words,

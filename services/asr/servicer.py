@@ -111,7 +111,7 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
             await _refuse(context, error)
         return asr_pb2.ConfigureResponse(
             success=True,
-            message=f"{self._hearing.engine.model.name} at {self._defaults.sample_rate_hz} Hz from the next stream on",
+            message=f"{self._hearing.engine.model} at {self._defaults.sample_rate_hz} Hz from the next stream on",
         )
 
     async def HealthCheck(  # noqa: N802  gRPC's name
@@ -121,8 +121,7 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
     ) -> asr_pb2.HealthResponse:
         readiness = self._lifecycle.readiness
         if not readiness.ready:
-            reason = f"{readiness.reason}; {readiness.action}" if readiness.action else readiness.reason
-            return asr_pb2.HealthResponse(status=asr_pb2.HealthResponse.NOT_SERVING, message=reason)
+            return asr_pb2.HealthResponse(status=asr_pb2.HealthResponse.NOT_SERVING, message=str(readiness))
         return asr_pb2.HealthResponse(
             status=asr_pb2.HealthResponse.SERVING, message="serving", model_loaded=str(self._hearing.engine.model)
         )

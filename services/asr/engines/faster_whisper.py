@@ -105,7 +105,7 @@ class FasterWhisper:
         language = self._language(options)
         if language and language not in self._whisper.supported_languages:
             known = ", ".join(sorted(self._whisper.supported_languages)[:20])
-            raise UnsupportedOption(f"language {options.language!r}: {self._path.name} knows {known}")
+            raise UnsupportedOption(f"language {options.language!r}: {self._path} knows {known}")
 
     def begin(self, options: RecognitionOptions) -> "WhisperRecognition":
         return WhisperRecognition(self, options)

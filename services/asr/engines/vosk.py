@@ -68,7 +68,7 @@ class Vosk:
         # A Kaldi model does not name its language: the settings may, else it is taken as asked for.
         asked, known = (tag.split("-")[0].lower() for tag in (options.language, self._settings.language))
         if asked and known and asked != known:
-            raise UnsupportedOption(f"language {options.language!r}: {self._path.name} is set as {known}")
+            raise UnsupportedOption(f"language {options.language!r}: {self._path} is set as {known}")
 
     def begin(self, options: RecognitionOptions) -> "VoskRecognition":
         # A phrase list as grammar would make every other word unknown, so it is left alone.

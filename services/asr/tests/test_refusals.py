@@ -19,7 +19,7 @@ BAD_CONFIGS = [
     ({"endpoint_silence_ms": -1}, "endpoint_silence_ms -1"),
     ({"endpoint_silence_ms": 2**31 - 1}, "endpoint_silence_ms 2147483647"),
     ({"language": "tlh"}, "language 'tlh'"),
-    ({"model_path": "/etc/passwd"}, "model_path '/etc/passwd'"),
+    ({"model_path": "/etc/passwd"}, "model_path '/etc/passwd': the model of this service is models/tones"),
     ({"phrase_list": ["x"] * 1000}, "phrase_list of 1000"),
     ({"phrase_list": ["x" * 1000]}, "phrase_list"),
     ({"phrase_list": ["  "]}, "phrase_list"),
