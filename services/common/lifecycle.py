@@ -34,6 +34,9 @@ class Readiness:
     reason: str = ""
     action: str = ""
 
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.reason, self.action)))
+
 
 class Lifecycle:
     """The one place that knows whether this process takes work.

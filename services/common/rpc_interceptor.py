@@ -50,8 +50,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         if readiness.ready or path.rpartition("/")[2] in ALWAYS_ANSWERED:
             return
         context.set_trailing_metadata(refusal_metadata(self._lifecycle))
-        message = f"{readiness.reason}; {readiness.action}" if readiness.action else readiness.reason
-        await context.abort(grpc.StatusCode.UNAVAILABLE, message)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, str(readiness))
 
     @contextlib.contextmanager
     def scope(self, path: str, context: _Context) -> Iterator[None]:

@@ -99,7 +99,7 @@ class LlmServicer(llm_pb2_grpc.LLMServiceServicer):
         readiness = self._lifecycle.readiness
         return llm_pb2.HealthResponse(
             status=llm_pb2.HealthResponse.SERVING if readiness.ready else llm_pb2.HealthResponse.NOT_SERVING,
-            message="; ".join(filter(None, (readiness.reason, readiness.action))) or "ready",
+            message=str(readiness) or "ready",
             model_loaded=self._engine.info.model if self._loaded else "",
         )
 

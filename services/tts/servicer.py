@@ -128,8 +128,7 @@ class TtsServicer(tts_pb2_grpc.TTSServiceServicer):
     async def HealthCheck(self, request: Empty, context: _Context) -> tts_pb2.HealthResponse:  # noqa: ARG002, N802
         readiness = self._lifecycle.readiness
         status = tts_pb2.HealthResponse.SERVING if readiness.ready else tts_pb2.HealthResponse.NOT_SERVING
-        message = "; ".join(filter(None, (readiness.reason, readiness.action))) or "ready"
-        return tts_pb2.HealthResponse(status=status, message=message, voice_model=self._voice)
+        return tts_pb2.HealthResponse(status=status, message=str(readiness) or "ready", voice_model=self._voice)
 
     async def GetStats(self, request: Empty, context: _Context) -> tts_pb2.StatsResponse:  # noqa: ARG002, N802
         return tts_pb2.StatsResponse(
