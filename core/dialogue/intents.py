@@ -22,7 +22,16 @@ _PERSON = (
     r"(?:a |an |the |some)?(?:real |human |live )?"
     r"(?:person|human|someone|somebody|agent|operator|representative|colleague|receptionist|member of staff)"
 )
-_GOODBYE = r"(?:good\s?bye|bye(?:[ -]bye)?)"
+_GOODBYE = r"(?:good\s?bye|bye(?:-bye)?)"
+_SEE_YOU = r"see you(?: (?:later|soon|around|then|today|tomorrow|next \w+|on \w+|at \w+))*+"
+# What may follow a goodbye without making something else of it; possessive, as recognisers like to repeat "bye".
+_CLOSING = (
+    r"(?:[,.!]*\s+(?:please|now|then|too|for (?:now|today|your (?:help|time))"
+    rf"|(?:that )?i (?:need|needed|wanted)(?: to know)?|thanks|thank you(?: very much| so much)?|{_GOODBYE}|{_SEE_YOU}|take care"
+    r"|have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)))*+"
+)
+# "Do I have to talk to somebody?" asks for no one.
+_NO_WISH = r"(?!.*\b(?:do i (?:have|need) to|must i|should i|(?:don't|do not) (?:want|need|have) to)\b)"
 
 # Each must account for nearly the whole of what was said: "how do I say goodbye" is a question.
 _PATTERNS: tuple[tuple[Intent, re.Pattern[str]], ...] = tuple(
@@ -30,15 +39,17 @@ _PATTERNS: tuple[tuple[Intent, re.Pattern[str]], ...] = tuple(
     for intent, pattern in (
         (
             Intent.GOODBYE,
-            rf"^{_POLITE}(?:that(?:'s| is| was| will be) (?:all|it|everything)[^?]*|(?:{_GOODBYE}|see you)[^?]{{0,30}}"
-            r"|(?:you can |please )?hang up(?: now| the phone)?(?: please)?)[.!]*$",
+            rf"^{_POLITE}(?:that(?:'s| is| was| will be) (?:all|it|everything)|{_GOODBYE}|{_SEE_YOU}"
+            rf"|(?:you can |please )?hang up(?: the phone)?){_CLOSING}[.!]*$",
         ),
         (Intent.GOODBYE, rf"(?:^|[.,!] *|\b(?:thanks|thank you)\b[^?]{{0,20}}){_GOODBYE}[.!]*$"),
         (
             Intent.TRANSFER,
-            r"\b(?:speak|talk|connect|transfer|put|pass|hand)\b[^?.]{0,30}"
-            rf"\b(?:to|with|through|over)\b[^?.]{{0,12}}{_PERSON}\b"
-            rf"|^{_POLITE}(?:transfer me|put me through|connect me|{_PERSON})\b[^?]{{0,20}}$",
+            rf"^{_NO_WISH}.*\b(?:(?:speak|talk)\b[^?.]{{0,12}}\b(?:to|with)"
+            r"|(?:connect|transfer|put|pass|hand) (?:me|us|this call|the call|my call)\b[^?.]{0,12}\b(?:to|with)"
+            rf"|(?:put through|connected|transferred) (?:to|with))\b[^?.]{{0,12}}{_PERSON}\b"
+            rf"|^{_POLITE}(?:transfer me|put me through|connect me)\b[^?]{{0,20}}$"
+            rf"|^{_POLITE}(?:(?:i want|i need|i'd like|get me|give me|can i have) )?{_PERSON}{_CLOSING}[.!?]*$",
         ),
         (
             Intent.REPEAT,
