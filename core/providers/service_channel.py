@@ -62,6 +62,8 @@ def channel_options(max_retries: int) -> list[tuple[str, Any]]:
     return [
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 5_000),
+        # What decides how long a ping may go unanswered; a minute by default.
+        ("grpc.http2.ping_timeout_ms", 5_000),
         ("grpc.http2.max_pings_without_data", 2),
         # A service that comes back is found within half a second, however long it was away.
         ("grpc.initial_reconnect_backoff_ms", 100),

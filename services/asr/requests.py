@@ -1,6 +1,7 @@
 """What clients send, checked: every refusal says what was wrong with it."""
 
 import json
+import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from services.asr.engine import Engine, RecognitionOptions, Samples
 from services.asr.settings import AsrSettings
 from voice_api import asr_pb2
+
+log = logging.getLogger(__name__)
 
 SAMPLE_RATES_HZ = (8000, 16_000)
 _ALTERNATIVES_MAX = 5
@@ -51,7 +54,8 @@ def stream_options(config: asr_pb2.RecognitionConfig, defaults: StreamOptions, e
         InvalidRequest: one of them cannot be met.
     """
     if config.model_path and not _is_loaded(config.model_path, engine.model):
-        raise InvalidRequest(f"model_path {config.model_path!r}: the model of this service is {engine.model}")
+        # Clients of a deployment whose model has changed since are served all the same.
+        log.warning("model_path ignored", extra={"model": str(engine.model)})
     recognition = RecognitionOptions(
         language=config.language or defaults.recognition.language,
         words=config.show_words or defaults.recognition.words,
@@ -70,6 +74,16 @@ def stream_options(config: asr_pb2.RecognitionConfig, defaults: StreamOptions, e
         client_endpointing=config.client_endpointing or defaults.client_endpointing,
         endpoint_silence_s=_silence_s(config.endpoint_silence_ms) or defaults.endpoint_silence_s,
     )
+
+
+def check_model(config: asr_pb2.RecognitionConfig, engine: Engine) -> None:
+    """For those who ask for a model rather than for recognition.
+
+    Raises:
+        InvalidRequest: it is not the one that is loaded.
+    """
+    if config.model_path and not _is_loaded(config.model_path, engine.model):
+        raise InvalidRequest(f"model_path {config.model_path!r}: the model of this service is {engine.model}")
 
 
 def samples_of(pcm: bytes, size_max: int) -> Samples:

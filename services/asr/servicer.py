@@ -12,6 +12,7 @@ from services.asr.engine import SAMPLE_RATE_HZ
 from services.asr.requests import (
     InvalidRequest,
     StreamOptions,
+    check_model,
     control_of,
     default_options,
     samples_of,
@@ -105,6 +106,7 @@ class AsrServicer(asr_pb2_grpc.ASRServiceServicer):
     ) -> asr_pb2.ConfigureResponse:
         """What streams begun from now on get where they do not say."""
         try:
+            check_model(request.config, self._hearing.engine)
             defaults = default_options(self._hearing.settings)
             self._defaults = stream_options(request.config, defaults, self._hearing.engine)
         except InvalidRequest as error:
