@@ -7,9 +7,13 @@ from core.dialogue.words import NUMBER_WORDS
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][A-Za-z'-]+")
+_FREE = re.compile(r"\b(?:for free|free of charge|no charge)\b")
 _WORD = re.compile(r"[A-Za-z']+")
-# "one" is mostly a pronoun, and a first person is no name.
-_NO_FACT = frozenset({"one", "i", "i'm", "i'll", "i've", "i'd", "ok", "okay"})
+# "one" is mostly a pronoun; the others are written like names, and are none.
+_NO_FACT = frozenset(
+    "one i i'm i'll i've i'd ok okay yes no ai tv sir madam ma'am hello please sorry thank thanks however indeed "
+    "also".split()
+)
 _CALENDAR = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday january february march april june july august "
     "september october november december".split()
@@ -19,6 +23,7 @@ _CALENDAR = frozenset(
 def specifics(text: str) -> set[str]:
     """What a text states that can be wrong: numbers as digits, names and days in lower case."""
     found = {re.sub(r"[.,:]0+$", "", match) for match in _NUMBER.findall(text)}
+    found.update(_FREE.findall(text.lower()))
     for word in _WORD.findall(text.lower()):
         if word in NUMBER_WORDS and word not in _NO_FACT:
             found.add(NUMBER_WORDS[word])

@@ -27,8 +27,8 @@ _SEE_YOU = r"see you(?: (?:later|soon|around|then|today|tomorrow|next \w+|on \w+
 # What may follow a goodbye without making something else of it; possessive, as recognisers like to repeat "bye".
 _CLOSING = (
     r"(?:[,.!]*\s+(?:please|now|then|too|for (?:now|today|your (?:help|time))"
-    rf"|(?:that )?i (?:need|needed|wanted)(?: to know)?|thanks|thank you(?: very much| so much)?|{_GOODBYE}|{_SEE_YOU}|take care"
-    r"|have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)))*+"
+    rf"|(?:that )?i (?:need|needed|wanted)(?: to know)?|thanks|thank you(?: very much| so much)?|{_GOODBYE}|{_SEE_YOU}"
+    r"|take care|have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)))*+"
 )
 # "Do I have to talk to somebody?" asks for no one.
 _NO_WISH = r"(?!.*\b(?:do i (?:have|need) to|must i|should i|(?:don't|do not) (?:want|need|have) to)\b)"

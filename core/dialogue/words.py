@@ -24,7 +24,7 @@ NUMBER_WORDS = {
 NUMBER_WORDS |= dict(
     zip("thirty forty fifty sixty seventy eighty ninety".split(), map(str, range(30, 100, 10)), strict=True)
 )
-NUMBER_WORDS |= {"hundred": "100", "thousand": "1000", "noon": "12", "midday": "12", "midnight": "0"}
+NUMBER_WORDS |= {"hundred": "100", "thousand": "1000", "dozen": "12", "noon": "12", "midday": "12", "midnight": "0"}
 
 # Carry little of what a question is about.
 FUNCTION_WORDS = frozenset(

@@ -21,6 +21,13 @@ GIVEN = ("We are open from nine to six, Monday to Saturday.", "A service costs 4
         ("Please ask for Bertha.", {"bertha"}),
         ("I am happy to help you.", set()),
         ("No one is here.", set()),
+        ("Of course, Sir, I can help.", set()),
+        ("As an AI, I do not watch TV.", set()),
+        ("You can, However, come by.", set()),
+        ("It costs a dozen euros.", {"12"}),
+        ("It is free of charge.", {"free of charge"}),
+        ("You can have it for free.", {"for free"}),
+        ("Feel free to call.", set()),
         ("", set()),
     ],
 )
