@@ -1,3 +1,5 @@
+"""The conversation that is measured beside the media plane."""
+
 from pathlib import Path
 
 import pytest

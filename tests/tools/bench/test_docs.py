@@ -1,3 +1,5 @@
+"""Tables in the docs, filled from what was measured."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Medians, percentiles and the conditions they were taken under."""
+
 from pathlib import Path
 
 from tools.bench.figures import conditions, read, spread, write

@@ -1,3 +1,5 @@
+"""What gRPC adds to an engine, from interleaved pairs."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Which pieces run, in which order, with which exit code."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Calls placed at a rate, and the time to their replies."""
+
 from pathlib import Path
 
 import pytest

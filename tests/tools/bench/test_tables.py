@@ -1,3 +1,5 @@
+"""Figures as tables that people read."""
+
 import pytest
 
 from tests.tools.bench.samples import reports

@@ -1,3 +1,5 @@
+"""Which figures meet what was asked."""
+
 import pytest
 
 from tests.tools.bench.samples import plane, reports, spread

@@ -1,3 +1,5 @@
+"""Turns of real calls, timed and told apart by source."""
+
 from pathlib import Path
 
 import pytest
