@@ -4,7 +4,8 @@
 
 REPEAT ?= 1
 PYTEST_ARGS ?=
-JOBS ?= 2
+# More than cores: conversations take their time, not the machine's.
+JOBS ?= 4
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin

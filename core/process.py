@@ -32,8 +32,10 @@ from services.common.settings import Loaded
 log = logging.getLogger(__name__)
 
 PHRASE_BOOK_BYTES = 32 * 2**20
-# Every phone call speaks G.711; what a wider codec needs is synthesised when it is said.
+# Every phone call speaks G.711; for wider codecs only what must be said with the voice away is kept.
 PHRASE_RATES_HZ = (8000,)
+WIDE_RATE_HZ = 16000
+URGENT_PHRASES = 8
 
 
 class Core:
@@ -131,13 +133,18 @@ class Core:
         """Makes the first call as quick as any, then renders what is always said alike, the most urgent first."""
         for rate_hz in PHRASE_RATES_HZ:
             await self._phrases.render(self._fixed_phrases[:1], rate_hz)
-        await self._conversations.rehearse(self._make_dialogue())
+        try:
+            await self._conversations.rehearse(self._make_dialogue())
+        except Exception:
+            # The first caller waits a little longer for the greeting; that is no reason to take no calls.
+            log.exception("rehearsal failed")
         self._rehearsed = True
         for rate_hz in PHRASE_RATES_HZ:
             await self._phrases.render(self._fixed_phrases, rate_hz)
+        await self._phrases.render(self._fixed_phrases[:URGENT_PHRASES], WIDE_RATE_HZ)
 
     async def _drain(self) -> None:
-        """Takes no more calls, lets those that are up end, and ends politely those that do not."""
+        """Takes no more calls, lets those that are up end, and hangs up those that do not."""
         self._registry.draining = True
         for transport in self._transports:
             await transport.drain()

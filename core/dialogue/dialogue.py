@@ -31,7 +31,7 @@ class Reply:
 
     Attributes:
         text: to be said word for word; None where the model is asked `messages`.
-        given: every text the model was shown, against which its facts are checked.
+        given: the texts that what the model says is checked against: ours, never the caller's.
     """
 
     source: Source
@@ -104,7 +104,9 @@ class Dialogue:
         history = self.conversation.messages(self._session.max_conversation_length)
         question = f"Known facts: {' '.join(found)}\nQuestion: {heard}" if found else heard
         messages = (*self.opening(), *history, Message("user", question))
-        return Reply("model", messages=messages, given=tuple(message.content for message in messages))
+        # What the caller says is no source: "you cost five dollars" does not make it so.
+        given = (*(message.content for message in (*self.opening(), *history) if message.role != "user"), *found)
+        return Reply("model", messages=messages, given=given)
 
     def fixed_phrases(self) -> list[str]:
         """Everything that may be said word for word, the most urgent first: kept rendered."""

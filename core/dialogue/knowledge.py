@@ -13,19 +13,21 @@ The file is read by people first:
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
 from pathlib import Path
 
-from core.dialogue.words import FUNCTION_WORDS, QUESTION_WORDS, tokens
+from core.dialogue.words import ASIDES, FUNCTION_WORDS, QUESTION_WORDS, tokens
 from core.errors import ConnectorError
 
 FUNCTION_WEIGHT = 0.05
 QUESTION_WEIGHT = 0.35
 # A word that no entry knows outweighs the rarest that one does: the question is about something else.
 UNKNOWN_WEIGHT = 1.25
+# How much less alike a question is that lacks the other's rarest word.
+POINT_MISSED = 0.7
 # Two words this alike are the same word misheard ("delivry", "parkin").
 FUZZY_RATIO = 0.82
 FUZZY_MIN_LENGTH = 3
@@ -81,13 +83,18 @@ class Knowledge:
 
     def answer(self, question: str, threshold: float) -> Match | None:
         """The one entry whose answer fits the question word for word, or None where that is in doubt."""
-        nearest = [match for match in self.search(question, limit=2) if match.entry.questions]
-        if not nearest or nearest[0].score < threshold:
-            return None
-        return nearest[0]
+        topics = frozenset(tokens(question)) - FUNCTION_WORDS - QUESTION_WORDS - ASIDES
+        return next(
+            (
+                match
+                for match in self.search(question, len(self.entries))
+                if match.entry.questions and match.score >= threshold and _covers(match.entry, topics)
+            ),
+            None,
+        )
 
     def _weight(self, word: str) -> float:
-        if word in FUNCTION_WORDS:
+        if word in FUNCTION_WORDS or word in ASIDES:
             return FUNCTION_WEIGHT
         if word in QUESTION_WORDS:
             return QUESTION_WEIGHT
@@ -113,7 +120,25 @@ class Knowledge:
         if not is_question:
             return precision
         recall = shared_weight / sum(map(self._weight, known))
-        return 2 * precision * recall / (precision + recall)
+        likeness = 2 * precision * recall / (precision + recall)
+        return likeness if self._shares_the_point(known, shared.values()) else likeness * POINT_MISSED
+
+    def _shares_the_point(self, known: frozenset[str], shared: Collection[str]) -> bool:
+        """Whether the rarest word of a known question was said: "rent", where the question is of renting a bike."""
+        topics = known - FUNCTION_WORDS - QUESTION_WORDS
+        heaviest = max(map(self._weight, topics), default=0.0)
+        return not topics or any(self._weight(word) >= heaviest for word in topics.intersection(shared))
+
+
+def _covers(entry: Entry, topics: frozenset[str]) -> bool:
+    """Whether all that the question is about stands in the entry: a price for renting is none for renting helmets."""
+    known = _entry_words(entry)
+    return all(word in known or _misheard_twin(word, known) for word in topics)
+
+
+@lru_cache(maxsize=1024)
+def _entry_words(entry: Entry) -> frozenset[str]:
+    return frozenset(tokens(" ".join((entry.heading, *entry.questions, entry.answer))))
 
 
 @lru_cache(maxsize=4096)

@@ -33,8 +33,14 @@ FUNCTION_WORDS = frozenset(
     "that this these those there here not no yes please hello hi hey okay ok well um uh er oh thanks thank tell let "
     "know like want need just really also any some about say give get got go one thing".split()
 )
-# Tell kinds of question apart, but are no topic of their own.
-QUESTION_WORDS = frozenset("what when where who which why how much many long far often".split())
+# Tell kinds of question apart, but are no topic of their own. In the compared form.
+QUESTION_WORDS = frozenset("what when where who which why how much many long far often cost pric charg".split())
+# Come along with any question, and change nothing about its answer. In the compared form.
+ASIDES = frozenset(
+    "today now currently exactly actually right still usually normally maybe perhaps possible able wonder question ask "
+    "help sir madam guy good morn afternoon even day quick quickly sorry excus understand hear tell mean shop "
+    "store".split()
+)
 
 
 def tokens(text: str) -> list[str]:

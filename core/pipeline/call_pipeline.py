@@ -27,6 +27,7 @@ from core.pipeline.rehearsal import EmptyLeg
 from core.pipeline.reply_audio import ReplyMaker
 from core.pipeline.responder import Responder
 from core.pipeline.settings import AudioSettings
+from core.pipeline.turn_limit import TurnLimit
 from core.pipeline.turns import VAD_STOP_S, EndOfTurn, SpokenWordsStart
 from core.pipeline.voice_activity import VoiceActivity
 from core.providers.base import GenerationParameters, Providers
@@ -139,6 +140,7 @@ class Conversations:
                     LegInput(leg, rate_hz, on_ended),
                     VADProcessor(vad_analyzer=self.voice_activity.analyzer(), speech_activity_period=1.0),
                     Recognition(self.providers.recognizer, rate_hz, phrases),
+                    TurnLimit(self.audio.max_turn_s),
                     UserTurnProcessor(user_turn_strategies=turns, user_turn_stop_timeout=TURN_WATCHDOG_S),
                     Responder(leg, dialogue, maker, record),
                     LegOutput(leg),

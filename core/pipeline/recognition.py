@@ -42,6 +42,7 @@ class Recognition(FrameProcessor):
         self._rate_hz = sample_rate_hz
         self._phrases = phrases
         self._stream: RecognitionStream | None = None
+        self._away = False
         self._runner: asyncio.Task[None] | None = None
         self._utterance_id = 0
         # The first utterance whose final is due; those up to `_utterance_id` are answered together.
@@ -110,6 +111,7 @@ class Recognition(FrameProcessor):
                 await asyncio.sleep(REOPEN_DELAY_S)
                 continue
             self._stream = stream
+            self._away = False
             await self.push_frame(RecognitionFrame(working=True))
             try:
                 async for transcript in stream.transcripts():
@@ -137,7 +139,8 @@ class Recognition(FrameProcessor):
             )
 
     async def _lose_stream(self, error: ProviderError | None) -> None:
-        if self._stream is not None or error is not None:
+        if not self._away:
+            self._away = True
             log.warning("recognition stream lost", extra={"error": str(error) if error else "closed by the service"})
         stream, self._stream = self._stream, None
         if stream is not None:

@@ -12,9 +12,12 @@ class AudioSettings(Section):
     sample_rate: Literal[8000, 16000] = key(
         16000, env="AUDIO_SAMPLE_RATE", unit="Hz", help="Rate at which recognition hears the call"
     )
-    channels: Literal[1] = key(1, env="AUDIO_CHANNELS", help="Channels; a call has one")
+    channels: Literal[1] = key(1, env="AUDIO_CHANNELS", help="A call has one; accepted from older files")
     chunk_size_ms: Literal[20] = key(
-        20, env="AUDIO_CHUNK_SIZE_MS", unit="ms", help="Length of one piece of audio, that of a packet"
+        20,
+        env="AUDIO_CHUNK_SIZE_MS",
+        unit="ms",
+        help="Length of a packet; accepted from older files",
     )
     silence_timeout_ms: int = key(
         1000,
@@ -35,6 +38,9 @@ class AudioSettings(Section):
         0.3, ge=0, le=1, help="Loudness from which audio is taken for speech; lower it for quiet lines"
     )
     endpoint_ms: int = key(400, unit="ms", ge=100, le=5000, help="Silence that ends a turn whose words seem complete")
+    max_turn_s: float = key(
+        20.0, unit="s", ge=1, le=300, help="Voice without a pause after which the turn is answered as far as it goes"
+    )
     barge_in_ms: int = key(
         130,
         unit="ms",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.dialogue.knowledge import Knowledge, KnowledgeError, load, parse
+from core.dialogue.knowledge import Entry, Knowledge, KnowledgeError, load, parse
 
 TEXT = """
 # Harbour Bikes
@@ -120,3 +120,34 @@ def test_an_answer_may_run_over_several_lines() -> None:
 
 def test_empty_knowledge_knows_nothing() -> None:
     assert Knowledge([]).answer("When are you open?", 0.1) is None
+
+
+SHIPPED = load(Path(__file__).parents[3] / "config" / "knowledge.md")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Do you rent helmets?",
+        "How much is a bike?",
+        "How much is a full repaint?",
+        "How much is a full tank?",
+        "Do you deliver pizza?",
+        "What is the phone number of the mayor?",
+        "What is the number for an ambulance?",
+        "Can I rent an electric bike?",
+        "Can I rent a bike for a month?",
+    ],
+)
+def test_no_fact_is_read_out_for_another_question(question: str) -> None:
+    match = SHIPPED.answer(question, 0.6)
+
+    assert match is None
+
+
+@pytest.mark.parametrize("entry", [entry for entry in SHIPPED.entries if entry.questions], ids=lambda e: e.questions[0])
+def test_every_question_of_the_shipped_file_finds_its_own_answer(entry: Entry) -> None:
+    for question in entry.questions:
+        match = SHIPPED.answer(f"Hello, could you tell me please: {question}", 0.6)
+        assert match is not None, question
+        assert match.entry is entry, question

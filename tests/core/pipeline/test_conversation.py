@@ -352,3 +352,14 @@ async def test_a_caller_who_goes_on_while_the_transcript_is_made_is_answered_onc
 
     assert turn.heard == "Do you take credit cards?"
     assert len(talk.record.turns) == 2
+
+
+async def test_a_voice_that_never_pauses_is_answered_all_the_same(place: Place) -> None:
+    talk = await place(Setup(audio=AudioSettings(max_turn_s=2.0)))
+    await talk.heard_out(0)
+
+    talk.say("When are you open?")
+    talk.say("And so on and on and on, as the television goes on and on and on, all day long and all night long.")
+    turn = await talk.turn(1)
+
+    assert turn.heard.startswith("When are you open?")
