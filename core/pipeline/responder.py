@@ -1,9 +1,7 @@
 """Answers the caller's turns: prepares replies while they speak, lets them be heard once the turn is over."""
 
-import asyncio
 import logging
 import time
-from dataclasses import dataclass
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -20,62 +18,29 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from core.dialogue.conversation import Exchange
 from core.dialogue.dialogue import Action, Dialogue, Reply
-from core.errors import CallEnded, TransferFailed
 from core.leg import CallLeg, EndReason
 from core.observability import metrics
 from core.observability.call_record import CallRecord, TurnRecord
-from core.observability.spans import record_turn
 from core.pipeline.frames import (
     DigitFrame,
     HoldFrame,
     RecognitionFrame,
-    SpeechEndFrame,
-    SpeechFrame,
     SpeechOverFrame,
     SpeechStartedFrame,
     TurnEndedFrame,
 )
 from core.pipeline.idle import IdleTimer
+from core.pipeline.interrupted import Interrupted, Rest
 from core.pipeline.keys import KeyCollector
+from core.pipeline.leaving import Leaving
 from core.pipeline.outage import Outage
+from core.pipeline.preparation import Preparation
+from core.pipeline.question import Question
 from core.pipeline.reply_audio import PreparedReply, ReplyMaker
+from core.pipeline.speaking import Speaking, Utterance
 from core.providers.base import Transcript
 
 log = logging.getLogger(__name__)
-
-
-class _Utterance:
-    """What the agent is saying now.
-
-    Attributes:
-        sent: something of it was handed on to be played.
-        started: the caller hears it.
-        followed: the agent says something else after it.
-    """
-
-    def __init__(self, prepared: PreparedReply, turn: TurnRecord, exchange: Exchange) -> None:
-        self.prepared = prepared
-        self.turn = turn
-        self.exchange = exchange
-        self.spoken_before = exchange.spoken
-        self.sent = False
-        self.started = False
-        self.followed = False
-        self.sender: asyncio.Task[None] | None = None
-
-    def hush(self) -> None:
-        """Hands on nothing more, from this moment."""
-        if self.sender is not None:
-            self.sender.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """What an interruption kept from the caller: words, and what was to follow them."""
-
-    text: str
-    action: Action
-    exchange: Exchange
 
 
 class Responder(FrameProcessor):
@@ -88,12 +53,11 @@ class Responder(FrameProcessor):
         self._settings = dialogue.settings
         self._maker = maker
         self._record = record
-        self._utterances: dict[int, _Utterance] = {}
-        self._last_id = 0
-        self._prepared: PreparedReply | None = None
+        self._speaking = Speaking(self, maker)
+        self._interrupted = Interrupted(dialogue.conversation)
+        self._leaving = Leaving(self, leg, self._tell_transfer_failed)
+        self._preparation = Preparation(dialogue, maker)
         self._caller_speaking = False
-        self._unanswered = ""
-        self._rest: _Rest | None = None
         self._turn_ended: TurnEndedFrame | None = None
         self._keys = KeyCollector(self._settings.digits_timeout_s, self._answer_keys)
         self._outage = Outage(self._apologise_for_recognition, self._give_up_recognition)
@@ -107,24 +71,25 @@ class Responder(FrameProcessor):
         await super().process_frame(frame, direction)
         match frame:
             case InterruptionFrame():
-                self._hush()
+                self._speaking.hush()
                 # The silence does not wait for the providers to stop.
                 await self.push_frame(frame, direction)
                 await self._stop_speaking()
                 return
             case InterimTranscriptionFrame(text=text, result=Transcript(is_stable=True)):
-                await self._prepare(text)
+                await self._preparation.prepare(self._interrupted.question.then(text))
             case TranscriptionFrame(text=text, result=result):
                 await self._answer_turn(text, result)
             case UserStartedSpeakingFrame():
                 self._caller_speaking = True
+                self._keys.hold()
                 self._idle.stop()
             case UserStoppedSpeakingFrame():
                 self._caller_speaking = False
             case TurnEndedFrame():
                 self._turn_ended = frame
             case SpeechStartedFrame(utterance_id=utterance_id, started_at_s=started_at_s):
-                self._note_started(utterance_id, started_at_s)
+                self._speaking.note_started(utterance_id, started_at_s)
             case SpeechOverFrame():
                 await self._note_over(frame)
             case DigitFrame(digit=digit):
@@ -151,53 +116,48 @@ class Responder(FrameProcessor):
         self._idle.stop()
         self._keys.stop()
         self._outage.end()
-        await self._drop_prepared()
-        for utterance in list(self._utterances.values()):
-            await self._cancel(utterance)
-        self._utterances.clear()
+        await self._preparation.drop()
+        await self._speaking.stop()
+        await self._leaving.stop()
 
     # What the caller says
 
-    async def _prepare(self, text: str) -> None:
-        """Begins the reply to what may be all that the caller says."""
-        heard = f"{self._unanswered} {text}".strip()
-        if self._prepared is not None and self._prepared.heard == heard:
-            return
-        await self._drop_prepared()
-        self._prepared = PreparedReply(heard, self._dialogue.reply(heard), self._maker)
-
     async def _answer_turn(self, text: str, result: object) -> None:
         ended, self._turn_ended = self._turn_ended, None
-        heard = f"{self._unanswered} {text}".strip()
-        if not heard:
-            await self._answer_nothing(result)
-            return
-        if self._caller_speaking or (self._prepared is not None and self._prepared.heard != heard):
-            await self._drop_prepared()
+        question = self._interrupted.question.then(text)
         if self._caller_speaking:
+            await self._preparation.drop()
             # They went on before this transcript was there: the rest belongs to it.
-            self._unanswered = heard
+            self._interrupted.question = question
             return
-        turn = self._record.begin_turn(heard=heard, recognised_s=time.monotonic())
-        if ended is not None:
-            turn.silent_since_s, turn.decided_s = ended.silent_since_s, ended.decided_at_s
-        await self._answer(heard, turn)
+        if self._keys.held_back:
+            # They are what is answered; what was said meanwhile is remembered.
+            await self._preparation.drop()
+            if text:
+                self._dialogue.conversation.begin(text)
+        elif question:
+            turn = self._record.begin_turn(heard=question.heard, recognised_s=time.monotonic())
+            if ended is not None:
+                turn.silent_since_s, turn.decided_s = ended.silent_since_s, ended.decided_at_s
+            await self._answer(question, turn)
+        else:
+            await self._answer_nothing(result)
+        self._keys.release()
 
-    async def _answer(self, heard: str, turn: TurnRecord) -> None:
-        self._unanswered = ""
+    async def _answer(self, question: Question, turn: TurnRecord) -> None:
+        self._interrupted.question = Question()
         self._idle_prompts = 0
-        prepared, self._prepared = self._prepared, None
-        prepared = prepared or PreparedReply(heard, self._dialogue.reply(heard), self._maker)
-        await self._speak(prepared, turn, self._dialogue.conversation.begin(heard))
+        prepared = await self._preparation.take(question)
+        await self._speak(prepared, turn, self._dialogue.conversation.begin(question.heard), question)
 
     async def _answer_nothing(self, result: object) -> None:
         """A turn without words: a noise, or a recogniser that is away. What it interrupted goes on."""
-        await self._drop_prepared()
+        await self._preparation.drop()
         reason = result.rejected_reason if isinstance(result, Transcript) else ""
-        log.info("turn without words", extra={"reason": reason, "goes_on": self._rest is not None})
-        if self._rest is not None:
+        log.info("turn without words", extra={"reason": reason, "goes_on": self._interrupted.rest is not None})
+        if self._interrupted.rest is not None:
             metrics.FALSE_BARGE_INS.inc()
-            await self._go_on(self._rest)
+            await self._go_on(self._interrupted.rest)
         elif reason in ("unavailable", "timeout"):
             await self._say(self._settings.apology_message)
         else:
@@ -217,140 +177,51 @@ class Responder(FrameProcessor):
         prepared = PreparedReply("", Reply("dialogue", text, action=action), self._maker)
         await self._speak(prepared, turn, exchange or self._dialogue.conversation.begin(""))
 
-    async def _go_on(self, rest: _Rest) -> None:
+    async def _go_on(self, rest: Rest) -> None:
         """Says the rest of what was interrupted, and does what was to follow."""
-        self._rest = None
+        self._interrupted.rest = None
         if rest.text:
             await self._say(rest.text, rest.action, rest.exchange)
         else:
             await self._act(rest.action)
 
-    async def _speak(self, prepared: PreparedReply, turn: TurnRecord, exchange: Exchange) -> None:
+    async def _speak(
+        self, prepared: PreparedReply, turn: TurnRecord, exchange: Exchange, question: Question | None = None
+    ) -> None:
         self._idle.stop()
-        self._rest = None
-        others = dict(self._utterances)
-        for other_id, other in others.items():
-            other.hush()
-            other.followed = True
-            if not other.sent:
-                del self._utterances[other_id]
-        self._last_id += 1
-        turn.source = prepared.reply.source
-        utterance = _Utterance(prepared, turn, exchange)
-        self._utterances[self._last_id] = utterance
-        utterance.sender = self.create_task(self._send(self._last_id, utterance))
-        for other in others.values():
-            await self._cancel(other)
-
-    async def _send(self, utterance_id: int, utterance: _Utterance) -> None:
-        await self._fill_the_wait(utterance_id, utterance)
-        said: list[str] = []
-        async for piece in utterance.prepared.pieces():
-            if piece.text:
-                said.append(piece.text)
-                utterance.turn.said = " ".join(said)
-            utterance.sent = True
-            await self.push_frame(
-                SpeechFrame(piece.pcm, self._maker.sample_rate_hz, 1, utterance_id=utterance_id, text=piece.text)
-            )
-        utterance.turn.answered_s = utterance.prepared.times.answered_s
-        utterance.turn.synthesised_s = utterance.prepared.times.synthesised_s
-        await self.push_frame(SpeechEndFrame(utterance_id=utterance_id))
-
-    async def _fill_the_wait(self, utterance_id: int, utterance: _Utterance) -> None:
-        """Says that it takes a moment, where the answer is slow to come."""
-        filler = self._maker.fixed(self._settings.filler_message)
-        if filler is None or not utterance.exchange.heard:
-            return
-        try:
-            async with asyncio.timeout(self._settings.filler_after_ms / 1000):
-                await utterance.prepared.first_piece()
-        except TimeoutError:
-            utterance.sent = True
-            await self.push_frame(SpeechFrame(filler.pcm, self._maker.sample_rate_hz, 1, utterance_id=utterance_id))
-
-    def _hush(self) -> None:
-        for utterance in self._utterances.values():
-            utterance.hush()
-            utterance.turn.interrupted = True
-            utterance.turn.interrupted_at = time.time()
+        self._interrupted.rest = None
+        await self._speaking.begin(Utterance(prepared, turn, exchange, question or Question()))
 
     async def _stop_speaking(self) -> None:
-        """The caller interrupts: what is under way ends here; `LegOutput` then reports how far it was heard."""
-        for utterance_id, utterance in list(self._utterances.items()):
-            if not utterance.started:
-                del self._utterances[utterance_id]
-                self._note_cut_short(utterance, utterance.prepared.reply.text or "")
-            await self._cancel(utterance)
-        await self._drop_prepared()
-
-    def _note_cut_short(self, utterance: _Utterance, remainder: str) -> None:
-        exchange, action = utterance.exchange, utterance.prepared.reply.action
-        if exchange.heard and not exchange.spoken:
-            # Nothing of the answer was heard: the question still stands, and what follows belongs to it.
-            self._unanswered = exchange.heard
-            if exchange in self._dialogue.conversation.exchanges:
-                self._dialogue.conversation.exchanges.remove(exchange)
-        elif remainder or action is not Action.LISTEN:
-            self._rest = _Rest(remainder, action, exchange)
-
-    async def _cancel(self, utterance: _Utterance) -> None:
-        if utterance.sender is not None:
-            await self.cancel_task(utterance.sender)
-            utterance.sender = None
-        await utterance.prepared.cancel()
-
-    async def _drop_prepared(self) -> None:
-        prepared, self._prepared = self._prepared, None
-        if prepared is not None:
-            await prepared.cancel()
+        """The caller interrupts: what is under way ends here."""
+        for utterance in await self._speaking.interrupt():
+            self._interrupted.note(utterance, utterance.prepared.reply.text or "")
+        await self._preparation.drop()
 
     # What the caller heard
 
-    def _note_started(self, utterance_id: int, started_at_s: float) -> None:
-        utterance = self._utterances.get(utterance_id)
-        if utterance is None:
-            return
-        utterance.started = True
-        turn = utterance.turn
-        turn.started_s = started_at_s
-        turn.answered_s = utterance.prepared.times.answered_s
-        turn.synthesised_s = utterance.prepared.times.synthesised_s
-        record_turn(turn)
-        if turn.voice_to_voice_ms is not None:
-            metrics.TURN_SECONDS.labels(turn.source).observe(turn.voice_to_voice_ms / 1000)
-            for stage, spent_ms in turn.stages_ms().items():
-                if stage != "total":
-                    metrics.STAGE_SECONDS.labels(stage).observe(spent_ms / 1000)
-
     async def _note_over(self, frame: SpeechOverFrame) -> None:
-        utterance = self._utterances.pop(frame.utterance_id, None)
+        utterance = self._speaking.note_over(frame)
         if utterance is None:
             return
-        utterance.turn.spoken = frame.spoken
-        utterance.exchange.spoken = f"{utterance.spoken_before} {frame.spoken}".strip()
         if frame.interrupted:
             metrics.BARGE_INS.inc()
-            self._note_cut_short(utterance, frame.remainder)
+            self._interrupted.note(utterance, frame.remainder)
         elif not utterance.followed:
             await self._act(utterance.prepared.reply.action)
 
     async def _act(self, action: Action) -> None:
         match action:
             case Action.LISTEN:
-                if not self._held:
+                if not self._held and not self._leaving.under_way:
                     self._idle.start()
             case Action.HANG_UP:
-                reason = EndReason.IDLE if self._idle_prompts else EndReason.AGENT_HUNG_UP
-                await self._leg.hang_up(reason)
+                await self._leaving.hang_up(EndReason.IDLE if self._idle_prompts else EndReason.AGENT_HUNG_UP)
             case Action.TRANSFER:
-                try:
-                    await self._leg.transfer(self._settings.transfer_target)
-                except TransferFailed as error:
-                    log.warning("transfer failed", extra={"error": str(error)})
-                    await self._say(self._settings.no_transfer_message)
-                except CallEnded:
-                    log.debug("the call ended before its transfer")
+                self._leaving.transfer(self._settings.transfer_target)
+
+    async def _tell_transfer_failed(self) -> None:
+        await self._say(self._settings.no_transfer_message)
 
     # Silence, keys, hold, outages
 
@@ -367,37 +238,34 @@ class Responder(FrameProcessor):
         self._keys.press(key)
 
     async def _fall_silent(self) -> None:
-        if self._utterances:
-            self._hush()
+        if self._speaking:
+            self._speaking.hush()
             await self.broadcast_interruption()
             await self._stop_speaking()
 
     async def _answer_keys(self, keys: str) -> None:
-        if not keys:
+        if keys:
+            question = Question(keys=keys)
+            await self._answer(question, self._record.begin_turn(heard=question.heard))
+        elif not self._speaking:
             self._idle.start()
-            return
-        heard = f"[{keys}]"
-        self._unanswered = ""
-        self._idle_prompts = 0
-        turn = self._record.begin_turn(heard=heard)
-        prepared = PreparedReply(heard, self._dialogue.reply_to_digits(keys), self._maker)
-        await self._speak(prepared, turn, self._dialogue.conversation.begin(heard))
 
     async def _note_hold(self, held: bool) -> None:
         self._held = held
         if held:
             self._idle.stop()
             await self._fall_silent()
-        elif self._rest is not None:
-            await self._go_on(self._rest)
-        elif self._unanswered and not self._caller_speaking:
-            await self._answer(self._unanswered, self._record.begin_turn(heard=self._unanswered))
-        elif not self._utterances:
+        elif self._interrupted.rest is not None:
+            await self._go_on(self._interrupted.rest)
+        elif self._interrupted.question and not self._caller_speaking:
+            question = self._interrupted.question
+            await self._answer(question, self._record.begin_turn(heard=question.heard))
+        elif not self._speaking:
             self._idle.start()
 
     async def _apologise_for_recognition(self) -> None:
         metrics.PROVIDER_FAILURES.labels("asr").inc()
-        if any(not utterance.started for utterance in self._utterances.values()):
+        if self._speaking.pending:
             # What the caller waits for was understood, and is on its way.
             return
         await self._say(self._settings.apology_message)

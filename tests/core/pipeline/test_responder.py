@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from core.dialogue.settings import DialogueSettings, SessionSettings
-from core.errors import ProviderUnavailable
+from core.errors import ProviderUnavailable, TransferFailed
 from core.leg import EndReason
 from core.pipeline import outage
 from core.providers.asr.scripted import ScriptedRecognizer, ScriptedStream
@@ -191,3 +191,84 @@ async def test_a_caller_who_is_taken_back_during_an_answer_is_not_asked_whether_
 
     assert turn.spoken == LONG_ANSWER.strip()
     assert len(talk.record.turns) == 1
+
+
+async def test_keys_pressed_while_the_caller_speaks_are_answered_after_their_turn(place: Place) -> None:
+    setup = Setup(
+        recognizer=ScriptedRecognizer(["Hm."]),
+        generator=ScriptedGenerator("Blue.", 0.005),
+        dialogue=DialogueSettings(idle_timeout_s=0, digits_timeout_s=0.2),
+    )
+    talk = await place(setup)
+    await talk.heard_out(0)
+    talk.say("I would like to know when you are open and whether I can pay by card at the counter.")
+    await asyncio.sleep(1.0)
+
+    talk.caller.press("5")
+    turn = await talk.turn(1)
+
+    assert turn.heard == "[5]"
+    assert not talk.caller.leg.to_speak
+    assert (await talk.heard_out(1)).spoken == "Blue."
+    assert [exchange.heard for exchange in talk.dialogue.conversation.exchanges] == ["", "Hm.", "[5]"]
+
+
+async def test_keys_whose_answer_was_not_heard_are_answered_as_keys_after_a_hold(place: Place) -> None:
+    generator = ScriptedGenerator("Blue.", 1.0)
+    talk = await place(Setup(generator=generator))
+    await talk.heard_out(0)
+    talk.caller.press("5#")
+    await talk.until(lambda: generator.asked)
+
+    talk.caller.hold()
+    await talk.until(lambda: talk.record.turns[1].interrupted)
+    talk.caller.resume()
+    turn = await talk.heard_out(2)
+
+    assert turn.heard == "[5]"
+    assert [asked[-1] for asked in generator.asked] == [generator.asked[0][-1]] * 2
+
+
+class _SlowTransfer:
+    """A phone that does not say what became of its transfer."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.outcome = asyncio.Event()
+
+    async def __call__(self, target: str) -> None:
+        self.asked.set()
+        await self.outcome.wait()
+        raise TransferFailed("the phone answered 603 Decline")
+
+
+async def test_the_caller_is_heard_while_a_transfer_is_under_way(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = Setup(dialogue=DialogueSettings(idle_timeout_s=0, transfer_target="sip:desk@example.com"))
+    talk = await place(setup)
+    transfer = _SlowTransfer()
+    monkeypatch.setattr(talk.caller.leg, "transfer", transfer)
+    await talk.heard_out(0)
+    talk.caller.press("0#")
+    await asyncio.wait_for(transfer.asked.wait(), 15)
+
+    talk.say()
+    turn = await talk.heard_out(2)
+    transfer.outcome.set()
+    await talk.until(lambda: talk.record.turns[-1].spoken == setup.dialogue.no_transfer_message)
+
+    assert turn.heard == "When are you open?"
+
+
+async def test_a_call_that_ends_during_a_transfer_leaves_nothing_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = await place(Setup(dialogue=DialogueSettings(idle_timeout_s=0, transfer_target="sip:desk@example.com")))
+    transfer = _SlowTransfer()
+    monkeypatch.setattr(talk.caller.leg, "transfer", transfer)
+    await talk.heard_out(0)
+    talk.caller.press("0#")
+    await asyncio.wait_for(transfer.asked.wait(), 15)
+
+    talk.caller.hang_up()
+
+    assert (await talk.end()).reason is EndReason.CALLER_HUNG_UP

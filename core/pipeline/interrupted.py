@@ -1,0 +1,42 @@
+"""What an interruption leaves: a question that still stands, or the rest of what was being said."""
+
+from dataclasses import dataclass
+
+from core.dialogue.conversation import Conversation, Exchange
+from core.dialogue.dialogue import Action
+from core.pipeline.question import Question
+from core.pipeline.speaking import Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What an interruption kept from the caller: words, and what was to follow them."""
+
+    text: str
+    action: Action
+    exchange: Exchange
+
+
+class Interrupted:
+    """What is still to be answered or said.
+
+    Attributes:
+        question: nothing of its answer was heard.
+        rest: goes on, should the interruption have been a noise.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self.question = Question()
+        self.rest: Rest | None = None
+
+    def note(self, utterance: Utterance, remainder: str) -> None:
+        """It was cut short: the caller did not hear `remainder`, nor did what was to follow happen."""
+        exchange, action = utterance.exchange, utterance.prepared.reply.action
+        if exchange.heard and not exchange.spoken:
+            # Nothing of the answer was heard: the question still stands, and what follows belongs to it.
+            self.question = utterance.question
+            if exchange in self._conversation.exchanges:
+                self._conversation.exchanges.remove(exchange)
+        elif remainder or action is not Action.LISTEN:
+            self.rest = Rest(remainder, action, exchange)

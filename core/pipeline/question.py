@@ -1,0 +1,30 @@
+"""What the caller asks: with words, or with keys."""
+
+from dataclasses import dataclass
+
+from core.dialogue.dialogue import Dialogue, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the caller asked, in words or with keys; false where they asked nothing."""
+
+    words: str = ""
+    keys: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.words or self.keys)
+
+    @property
+    def heard(self) -> str:
+        """As it enters the conversation and the record."""
+        return f"[{self.keys}]" if self.keys else self.words
+
+    def then(self, words: str) -> "Question":
+        """What is asked once these words have followed. Words go on with words, and take the place of keys."""
+        if not words:
+            return self
+        return Question(words) if self.keys else Question(f"{self.words} {words}".strip())
+
+    def reply(self, dialogue: Dialogue) -> Reply:
+        return dialogue.reply_to_digits(self.keys) if self.keys else dialogue.reply(self.words)

@@ -1,0 +1,157 @@
+"""What the agent is saying now, from its first piece to what the caller heard of it."""
+
+import asyncio
+import time
+
+from pipecat.processors.frame_processor import FrameProcessor
+
+from core.dialogue.conversation import Exchange
+from core.observability import metrics
+from core.observability.call_record import TurnRecord
+from core.observability.spans import record_turn
+from core.pipeline.frames import SpeechEndFrame, SpeechFrame, SpeechOverFrame
+from core.pipeline.question import Question
+from core.pipeline.reply_audio import PreparedReply, ReplyMaker
+
+
+class Utterance:
+    """Something that the agent says.
+
+    Attributes:
+        question: what it answers; says nothing where the agent speaks of its own accord.
+        sent: something of it was handed on to be played.
+        started: the caller hears it.
+        followed: the agent says something else after it.
+    """
+
+    def __init__(self, prepared: PreparedReply, turn: TurnRecord, exchange: Exchange, question: Question) -> None:
+        self.prepared = prepared
+        self.turn = turn
+        self.exchange = exchange
+        self.question = question
+        self.spoken_before = exchange.spoken
+        self.sent = False
+        self.started = False
+        self.followed = False
+        self.sender: asyncio.Task[None] | None = None
+
+    def hush(self) -> None:
+        """Hands on nothing more, from this moment."""
+        if self.sender is not None:
+            self.sender.cancel()
+
+
+class Speaking:
+    """Hands the agent's utterances on as frames of `processor`, and follows them until they are over."""
+
+    def __init__(self, processor: FrameProcessor, maker: ReplyMaker) -> None:
+        self._processor = processor
+        self._maker = maker
+        self._utterances: dict[int, Utterance] = {}
+        self._last_id = 0
+
+    def __bool__(self) -> bool:
+        """Whether something is being said, or about to be."""
+        return bool(self._utterances)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the caller waits for something of it."""
+        return any(not utterance.started for utterance in self._utterances.values())
+
+    async def begin(self, utterance: Utterance) -> None:
+        """Says it, in the place of what was being said: of that, only what was handed on is still heard."""
+        others = dict(self._utterances)
+        for other_id, other in others.items():
+            other.hush()
+            other.followed = True
+            if not other.sent:
+                del self._utterances[other_id]
+        self._last_id += 1
+        utterance.turn.source = utterance.prepared.reply.source
+        self._utterances[self._last_id] = utterance
+        utterance.sender = self._processor.create_task(self._send(self._last_id, utterance))
+        for other in others.values():
+            await self._cancel(other)
+
+    def hush(self) -> None:
+        """The caller interrupts: hands on nothing more, from this moment."""
+        for utterance in self._utterances.values():
+            utterance.hush()
+            utterance.turn.interrupted = True
+            utterance.turn.interrupted_at = time.time()
+
+    async def interrupt(self) -> list[Utterance]:
+        """Ends what is under way. Returns what was not heard at all; `LegOutput` reports on the rest."""
+        unheard: list[Utterance] = []
+        for utterance_id, utterance in list(self._utterances.items()):
+            if not utterance.started:
+                del self._utterances[utterance_id]
+                unheard.append(utterance)
+            await self._cancel(utterance)
+        return unheard
+
+    async def stop(self) -> None:
+        for utterance in list(self._utterances.values()):
+            await self._cancel(utterance)
+        self._utterances.clear()
+
+    def note_started(self, utterance_id: int, started_at_s: float) -> None:
+        """The caller hears the first of it."""
+        utterance = self._utterances.get(utterance_id)
+        if utterance is None:
+            return
+        utterance.started = True
+        turn = utterance.turn
+        turn.started_s = started_at_s
+        turn.answered_s = utterance.prepared.times.answered_s
+        turn.synthesised_s = utterance.prepared.times.synthesised_s
+        record_turn(turn)
+        if turn.voice_to_voice_ms is not None:
+            metrics.TURN_SECONDS.labels(turn.source).observe(turn.voice_to_voice_ms / 1000)
+            for stage, spent_ms in turn.stages_ms().items():
+                if stage != "total":
+                    metrics.STAGE_SECONDS.labels(stage).observe(spent_ms / 1000)
+
+    def note_over(self, frame: SpeechOverFrame) -> Utterance | None:
+        """The caller has heard all they will of it; None where it is over already."""
+        utterance = self._utterances.pop(frame.utterance_id, None)
+        if utterance is not None:
+            utterance.turn.spoken = frame.spoken
+            utterance.exchange.spoken = f"{utterance.spoken_before} {frame.spoken}".strip()
+        return utterance
+
+    async def _send(self, utterance_id: int, utterance: Utterance) -> None:
+        await self._fill_the_wait(utterance_id, utterance)
+        said: list[str] = []
+        async for piece in utterance.prepared.pieces():
+            if piece.text:
+                said.append(piece.text)
+                utterance.turn.said = " ".join(said)
+            utterance.sent = True
+            await self._push(utterance_id, piece.pcm, piece.text)
+        utterance.turn.answered_s = utterance.prepared.times.answered_s
+        utterance.turn.synthesised_s = utterance.prepared.times.synthesised_s
+        await self._processor.push_frame(SpeechEndFrame(utterance_id=utterance_id))
+
+    async def _fill_the_wait(self, utterance_id: int, utterance: Utterance) -> None:
+        """Says that it takes a moment, where the answer is slow to come."""
+        filler = self._maker.fixed(self._maker.settings.filler_message)
+        if filler is None or not utterance.exchange.heard:
+            return
+        try:
+            async with asyncio.timeout(self._maker.settings.filler_after_ms / 1000):
+                await utterance.prepared.first_piece()
+        except TimeoutError:
+            utterance.sent = True
+            await self._push(utterance_id, filler.pcm, "")
+
+    async def _push(self, utterance_id: int, pcm: bytes, text: str) -> None:
+        rate_hz = self._maker.sample_rate_hz
+        await self._processor.push_frame(SpeechFrame(pcm, rate_hz, 1, utterance_id=utterance_id, text=text))
+
+    async def _cancel(self, utterance: Utterance) -> None:
+        if utterance.sender is not None:
+            await self._processor.cancel_task(utterance.sender)
+            utterance.sender = None
+        await utterance.prepared.cancel()
