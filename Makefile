@@ -47,7 +47,10 @@ run: setup ## Starts the four processes on this machine, with config/app.ini, un
 
 test: setup ## All tests, with coverage of core and of each service
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report= $(PYTEST_ARGS) || { \
+		echo "test: conversations run in real time, and a busy machine can spoil one: what failed, once more, alone"; \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures=none --cov --cov-append --cov-report= $(PYTEST_ARGS); \
+	}
 	@for part in core services/asr services/llm services/tts services/common; do \
 		printf '%-18s' "$$part"; \
 		$(BIN)/coverage report --include="$$part/*" --fail-under=90 --format=total || exit 1; \

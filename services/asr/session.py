@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.asr.engine import SAMPLE_RATE_HZ, Engine, Samples, Transcript
 from services.asr.phantoms import Rejection, unbelieved
@@ -79,6 +79,7 @@ class Session:
         self._pause_s = settings.pause_ms / 1000
         self._utterance = self._begin()
         self._reading: asyncio.Task[None] | None = None
+        self._told: tuple[Utterance, Heard] | None = None
         self._priority = Priority.INTERIM
         self._read_s = self._clock()
         self._interval_s = hearing.engine.interim_interval_s
@@ -145,9 +146,13 @@ class Session:
     def _consider(self) -> None:
         """Begins the reading that is due, if any."""
         utterance, audio = self._utterance, self._utterance.audio
-        if not audio.spoken or self._settled():
+        if not audio.spoken:
             return
         paused = audio.quiet_s >= self._pause_s
+        if self._settled():
+            if paused:
+                self._tell_stable()
+            return
         if self._reading is None:
             if paused and self._clock() >= self._rest_until_s:
                 self._start(Priority.STABLE)
@@ -202,7 +207,18 @@ class Session:
             # A client that does not read misses interim results, not finals.
             with contextlib.suppress(asyncio.QueueFull):
                 self.outbox.put_nowait(heard)
+            self._told = (utterance, heard)
         self._consider()
+
+    def _tell_stable(self) -> None:
+        """The pause came after the reading: its words are stable only now."""
+        if self._told is None:
+            return
+        utterance, heard = self._told
+        if utterance is self._utterance and not heard.stable:
+            self._told = (utterance, replace(heard, stable=True))
+            with contextlib.suppress(asyncio.QueueFull):
+                self.outbox.put_nowait(self._told[1])
 
     def _next_interval_s(self, seconds: float) -> float:
         """How long to wait after a reading that took so long."""

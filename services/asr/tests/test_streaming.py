@@ -295,6 +295,18 @@ async def test_engine_that_hears_as_it_goes_is_fed_and_asked_once(serve: Serve) 
         assert engine.calls.count("final") == 1
 
 
+async def test_a_pause_after_the_reading_makes_its_words_stable(serve: Serve) -> None:
+    async with serve(ToneEngine(repeatable=False)) as client:
+        stream = await client.stream(**CALL)
+        await stream.say(said("hello", "book"))
+        while (await stream.next()).result.text != "hello book":
+            continue
+
+        await stream.say(PAUSE)
+
+        assert (await stream.stable()).result.text == "hello book"
+
+
 async def test_engine_that_hears_as_it_goes_is_fed_without_interim_results(serve: Serve) -> None:
     engine = ToneEngine(repeatable=False)
     async with serve(engine) as client:
