@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -15,6 +15,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from services.common import correlation, tracing
 from services.common.settings import ConfigurationError, load
 from services.common.tracing import TracingSettings, configure_tracing
+
+
+@pytest.fixture(autouse=True)
+def own_context() -> Iterator[None]:
+    """A server's span stays current in its task, which here is every test's."""
+    token = context.attach(context.get_current())
+    yield
+    context.detach(token)
 
 
 @pytest.fixture
