@@ -1,6 +1,6 @@
 # The interface for people. Every verb sets up what it needs; the second time that takes seconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types bench stubs check-config clean
+.PHONY: help setup demo run test lint bench stubs clean
 
 REPEAT ?= 1
 PYTEST_ARGS ?=

@@ -155,7 +155,6 @@ Make = Callable[[], AbstractAsyncContextManager[Generator]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
-    # One worker loads the model, for all.
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
 
