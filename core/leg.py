@@ -162,23 +162,3 @@ class CallLeg(Protocol):
 
 # Runs one call from offer to end. A transport calls it in a task of its own; it must answer or reject the leg.
 CallHandler = Callable[[CallLeg], Awaitable[None]]
-
-
-class Transport(Protocol):
-    """A way for calls to come in."""
-
-    name: str
-
-    async def run(self, handler: CallHandler) -> None:
-        """Serves until cancelled: every call it hears of is given to `handler`. Peers may start later, and restart.
-
-        Raises:
-            OSError: its own sockets cannot be opened.
-        """
-
-    @property
-    def ready(self) -> bool:
-        """Whether a call placed now would reach us."""
-
-    async def drain(self) -> None:
-        """Refuses new calls from now on (`Draining`); calls that are up go on."""

@@ -12,7 +12,7 @@ from core.calls.settings import CallSettings
 from core.dialogue import knowledge
 from core.dialogue.dialogue import Dialogue, fixed_phrases
 from core.dialogue.settings import DialogueSettings, SessionSettings
-from core.leg import EndReason, Transport
+from core.leg import EndReason
 from core.management import server as management
 from core.management.settings import ManagementSettings
 from core.media.interpreter import settle_garbage_collector
@@ -24,8 +24,9 @@ from core.pipeline.phrase_book import PhraseBook
 from core.pipeline.settings import AudioSettings
 from core.providers import registry as providers_registry
 from core.providers.base import GenerationParameters, Providers
-from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
+from core.providers.settings import AsrSettings, LlmSettings
 from core.transports import registry as transports_registry
+from core.transports.base import Host, Transport
 from services.common.lifecycle import Lifecycle
 from services.common.settings import Loaded
 
@@ -51,12 +52,14 @@ class Core:
             knowledge.load(dialogue.knowledge) if dialogue.knowledge is not None else knowledge.Knowledge([])
         )
         self._fixed_phrases = fixed_phrases(session, dialogue, self._knowledge)
-        self._providers: Providers = providers_registry.build(settings[AsrSettings], llm, settings[TtsSettings])
+        self._providers: Providers = providers_registry.build(settings)
         self._phrases = PhraseBook(self._providers.synthesizer, PHRASE_BOOK_BYTES)
         self._plane = MediaPlane(settings[MediaSettings])
-        self._transports: list[Transport] = [transports_registry.build("opensips", settings, self._plane)]
-        self._rehearsed = False
         self._registry = CallRegistry(settings[CallSettings], resident_mb)
+        self._transports: list[Transport] = transports_registry.build(
+            settings, Host(self._plane, self._registry.check_limits)
+        )
+        self._rehearsed = False
         self._conversations = Conversations.build(
             self._providers,
             self._phrases,
@@ -95,9 +98,10 @@ class Core:
             OSError: a port cannot be opened.
         """
         self._plane.start()
-        web_runner = web.AppRunner(
-            management.build(self._settings[ManagementSettings], self._registry, self), access_log=None
-        )
+        application = management.build(self._settings[ManagementSettings], self._registry, self)
+        for transport in self._transports:
+            application.add_routes(transport.routes)
+        web_runner = web.AppRunner(application, access_log=None)
         await web_runner.setup()
         try:
             async with self._lifecycle.signals(), asyncio.TaskGroup() as group:

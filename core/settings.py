@@ -10,8 +10,9 @@ from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.management.settings import ManagementSettings
 from core.media.settings import MediaSettings
 from core.pipeline.settings import AudioSettings
+from core.providers import registry as providers
 from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
-from core.transports.opensips.settings import OpenSipsSettings
+from core.transports import registry as transports
 from services.common.logs import LogSettings
 from services.common.settings import ConfigurationError, Loaded, Section, key, load, read_ini
 from services.common.tracing import TracingSettings
@@ -25,8 +26,10 @@ class CoreLogSettings(LogSettings):
     )
 
 
+# Beside these: each provider's own section, where it is named or has one in the file.
 SECTIONS: tuple[type[Section], ...] = (
-    OpenSipsSettings,
+    transports.TransportsSettings,
+    *transports.sections(),
     MediaSettings,
     AsrSettings,
     LlmSettings,
@@ -65,7 +68,26 @@ def load_settings(path: Path | None, environ: Mapping[str, str] = os.environ) ->
     ini = read_ini(path) if path is not None else {}
     # A section of the upstream connector's for one of its AI flavors: nothing of ours is configured by it.
     flavors = {name for name, keys in ini.items() if keys.keys() & {"disabled", "match"}}
-    return load(SECTIONS, ini, environ, ignore=FOREIGN_SECTIONS | UPSTREAM_KEYS | flavors)
+    sections = (*SECTIONS, *providers.sections(_named_providers(ini, environ)))
+    return load(sections, ini, environ, ignore=FOREIGN_SECTIONS | UPSTREAM_KEYS | flavors)
+
+
+def _named_providers(ini: Mapping[str, Mapping[str, str]], environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The providers that are in use, and those that the file configures: (stage, name)."""
+    named: dict[tuple[str, str], None] = {}
+    for stage in providers.STAGES:
+        own = {stage.section: ini.get(stage.section, {})}
+        try:
+            loaded = load([stage], own, environ)[stage]
+        except ConfigurationError:
+            # Told with everything else that is wrong.
+            continue
+        named.update(((stage.section, name), None) for name in loaded.provider)
+    for section in ini:
+        name = section.partition(".")
+        if name[1]:
+            named[name[0], name[2]] = None
+    return list(named)
 
 
 __all__ = ["SECTIONS", "ConfigurationError", "CoreLogSettings", "config_file", "load_settings"]

@@ -64,7 +64,7 @@ class CallRegistry:
             Draining: the process is ending.
             Busy: as many calls as allowed are up, or memory is short.
         """
-        self._check_limits()
+        self.check_limits()
         info = leg.info
         call = ActiveCall(leg, CallRecord(info.call_id, info.transport, info.caller, info.called))
         self._active[info.call_id] = call
@@ -86,7 +86,13 @@ class CallRegistry:
     async def hang_up_all(self, reason: EndReason) -> None:
         await asyncio.gather(*(call.leg.hang_up(reason) for call in self.active))
 
-    def _check_limits(self) -> None:
+    def check_limits(self) -> None:
+        """Whether a call that came now would be taken.
+
+        Raises:
+            Draining: the process is ending.
+            Busy: as many calls as allowed are up, or memory is short.
+        """
         if self.draining:
             raise Draining
         if len(self._active) >= self._settings.max_concurrent_sessions:

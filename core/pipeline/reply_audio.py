@@ -14,7 +14,7 @@ from core.dialogue.settings import DialogueSettings
 from core.errors import ProviderError
 from core.observability import metrics
 from core.pipeline.phrase_book import PhraseBook
-from core.providers.base import GenerationParameters, Generator, Synthesizer
+from core.providers.base import GenerationParameters, Generator, Synthesizer, TakenOver
 
 log = logging.getLogger(__name__)
 
@@ -131,9 +131,12 @@ class ReplyMaker:
     async def _model_clauses(self, reply: Reply) -> AsyncGenerator[str, None]:
         aggregator = ClauseAggregator()
         async with aclosing(self.generator.generate(reply.messages, self.parameters, self.session_id)) as words:
-            async for text in words:
-                for clause in aggregator.feed(text):
-                    yield clause
+            async for generated in words:
+                if isinstance(generated, TakenOver):
+                    aggregator = ClauseAggregator()
+                elif isinstance(generated, str):
+                    for clause in aggregator.feed(generated):
+                        yield clause
         for clause in aggregator.flush():
             yield clause
 

@@ -4,9 +4,9 @@ Every method raises only the `ProviderError` family of core.errors, `ValueError`
 provider could serve, and `asyncio.CancelledError`; cancelling stops the work on the provider's side too.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,46 @@ class Recognizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a conversation, as a language model is shown it."""
+class Tool:
+    """Something a model may ask for. `parameters` is the JSON Schema of an object."""
 
-    role: Literal["system", "user", "assistant"]
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a model asks for: `arguments` are its own words, as yet unchecked."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation, as a language model is shown it.
+
+    Attributes:
+        tool_calls: of an assistant's message: what the model asked for.
+        tool_call_id: of a tool's message: the call whose result `content` is.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """Another provider answers from here on, from the beginning: words that make no clause yet are void."""
+
+    provider: str
+
+
+Generated = str | ToolCall | TakenOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +117,21 @@ class Generator(Protocol):
 
     name: str
 
+    @property
+    def calls_tools(self) -> bool:
+        """Whether `tools` mean anything to it; where not, it is given none."""
+
     def generate(
-        self, messages: Sequence[Message], parameters: GenerationParameters, session_id: str
-    ) -> AsyncGenerator[str, None]:
+        self,
+        messages: Sequence[Message],
+        parameters: GenerationParameters,
+        session_id: str,
+        tools: Sequence[Tool] = (),
+    ) -> AsyncGenerator[Generated, None]:
         """The answer, piece by piece; closing it early stops the work.
 
-        Requests of one session share the cache of their common prompt.
+        Requests of one session share the cache of their common prompt. After a `ToolCall` the answer ends: it goes
+        on when it is asked again, with the call and its result among the messages.
         """
 
     async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:

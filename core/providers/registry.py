@@ -1,40 +1,86 @@
-"""From a provider's name in the settings to the provider, imported when it is first used."""
+"""From a provider's name in the settings to the provider, its module imported when it is named."""
 
+from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol, cast
 
 from core.providers.base import Providers
-from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
-from services.common.settings import ConfigurationError
+from core.providers.settings import AsrSettings, LlmSettings, ServiceSettings, TtsSettings
+from services.common.settings import ConfigurationError, Section
 
-# stage -> name -> module with `build(settings)`.
+# stage -> name -> module, a `ProviderModule`.
 PROVIDERS: dict[str, dict[str, str]] = {
     "asr": {"grpc": "core.providers.asr.grpc", "scripted": "core.providers.asr.scripted"},
     "llm": {"grpc": "core.providers.llm.grpc", "scripted": "core.providers.llm.scripted"},
     "tts": {"grpc": "core.providers.tts.grpc", "scripted": "core.providers.tts.scripted"},
 }
+STAGES: tuple[type[ServiceSettings], ...] = (AsrSettings, LlmSettings, TtsSettings)
 
 
-def check(asr: AsrSettings, llm: LlmSettings, tts: TtsSettings) -> None:
+class ProviderModule(Protocol):
+    """What a provider's module has, besides the provider.
+
+    Attributes:
+        NAME: as the settings name it.
+        SETTINGS: what it needs beyond its stage's settings, in the section "stage.name"; None for nothing.
+    """
+
+    NAME: str
+    SETTINGS: type[Section] | None
+
+    def build(self, settings: Any, own: Any) -> Any:
+        """The provider, from its stage's settings and its own section. Needs a running loop."""
+
+
+def module(stage: str, name: str) -> ProviderModule:
+    """The module of a known provider, imported now.
+
+    Raises:
+        ConfigurationError: a library that it needs is not installed.
+    """
+    try:
+        return cast(ProviderModule, import_module(PROVIDERS[stage][name]))
+    except ImportError as error:
+        raise ConfigurationError(
+            [f"{stage}.provider: {name!r} needs the extra {name!r} of this package ({error})"]
+        ) from error
+
+
+def sections(names: Iterable[tuple[str, str]]) -> list[type[Section]]:
+    """The own sections of the providers given as (stage, name); unknown ones have none.
+
+    Raises:
+        ConfigurationError: a library that one needs is not installed.
+    """
+    known = [module(stage, name) for stage, name in names if name in PROVIDERS.get(stage, ())]
+    return [each.SETTINGS for each in known if each.SETTINGS is not None]
+
+
+def check(*stages: ServiceSettings) -> None:
     """Raises ConfigurationError that names every provider that is not known."""
     problems = [
-        f"{stage}.provider: {name!r} is not known; known are {', '.join(sorted(PROVIDERS[stage]))}"
-        for stage, name in (("asr", asr.provider), ("llm", llm.provider), ("tts", tts.provider))
-        if name not in PROVIDERS[stage]
+        f"{settings.section}.provider: {name!r} is not known; known are "
+        + ", ".join(sorted(PROVIDERS[settings.section]))
+        for settings in stages
+        for name in settings.provider
+        if name not in PROVIDERS[settings.section]
     ]
     if problems:
         raise ConfigurationError(problems)
 
 
-def build(asr: AsrSettings, llm: LlmSettings, tts: TtsSettings) -> Providers:
+def build(settings: Mapping[type[Section], Section]) -> Providers:
     """The providers that the settings name. Needs a running loop.
 
     Raises:
-        ConfigurationError: a name is not known.
+        ConfigurationError: a name is not known, or a library is not installed.
     """
-    check(asr, llm, tts)
-    return Providers(_build("asr", asr), _build("llm", llm), _build("tts", tts))
+    stages = [cast(ServiceSettings, settings[stage]) for stage in STAGES]
+    check(*stages)
+    return Providers(*(build_one(stage, stage.provider[0], settings) for stage in stages))
 
 
-def _build(stage: str, settings: AsrSettings | LlmSettings | TtsSettings) -> Any:
-    return import_module(PROVIDERS[stage][settings.provider]).build(settings)
+def build_one(stage: ServiceSettings, name: str, settings: Mapping[type[Section], Section]) -> Any:
+    """One provider of a stage, by its name."""
+    found = module(stage.section, name)
+    return found.build(stage, None if found.SETTINGS is None else settings[found.SETTINGS])

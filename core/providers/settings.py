@@ -9,11 +9,35 @@ class ServiceSettings(Section):
     """One gRPC service as core reaches it."""
 
     section: ClassVar[str]
-    provider: str
+    provider: tuple[str, ...]
+    budget_ms: int
+    breaker_failures: int
+    breaker_retry_s: float
     host: str
     port: int
     timeout: float
     max_retries: int
+
+
+def _providers(stage: str, what: str) -> Any:
+    return key(
+        ("grpc",),
+        env=f"{stage.upper()}_PROVIDER",
+        min_length=1,
+        help=f"{what}, by its registered name; further ones, in order, take over where it fails",
+    )
+
+
+def _budget(default_ms: int, what: str) -> Any:
+    return key(default_ms, unit="ms", ge=50, le=60000, help=f"{what}, after which the next provider takes over")
+
+
+def _breaker_failures() -> Any:
+    return key(2, ge=1, le=100, help="Failures in a row after which a provider with another behind it is left out")
+
+
+def _breaker_retry() -> Any:
+    return key(15.0, unit="s", gt=0, le=3600, help="How long it is left out before it is tried again")
 
 
 def _timeout() -> Any:
@@ -26,11 +50,17 @@ def _retries() -> Any:
 
 class AsrSettings(ServiceSettings):
     section: ClassVar[str] = "asr"
-    provider: str = key("grpc", env="ASR_PROVIDER", help="Recogniser, by its registered name")
+    provider: tuple[str, ...] = _providers("asr", "Recogniser")
+    budget_ms: int = _budget(1500, "Longest wait for the final words of a turn")
+    breaker_failures: int = _breaker_failures()
+    breaker_retry_s: float = _breaker_retry()
     host: str = key("localhost", env="ASR_SERVICE_HOST", help="Host of the recognition service")
     port: int = key(50051, env="ASR_SERVICE_PORT", ge=1, le=65535, help="Port of the recognition service")
     timeout: float = _timeout()
     max_retries: int = _retries()
+    language: str = key(
+        "", max_length=35, help="Language callers speak (BCP 47), for recognisers that can choose; empty: their own"
+    )
     phrases: tuple[str, ...] = key(
         (), env="ASR_PHRASES", help="Words that callers use and a recogniser may miss, such as names; few of them"
     )
@@ -38,7 +68,10 @@ class AsrSettings(ServiceSettings):
 
 class LlmSettings(ServiceSettings):
     section: ClassVar[str] = "llm"
-    provider: str = key("grpc", env="LLM_PROVIDER", help="Language model, by its registered name")
+    provider: tuple[str, ...] = _providers("llm", "Language model")
+    budget_ms: int = _budget(2000, "Longest wait for the first or the next words of an answer")
+    breaker_failures: int = _breaker_failures()
+    breaker_retry_s: float = _breaker_retry()
     host: str = key("localhost", env="LLM_SERVICE_HOST", help="Host of the language model service")
     port: int = key(50052, env="LLM_SERVICE_PORT", ge=1, le=65535, help="Port of the language model service")
     timeout: float = _timeout()
@@ -50,7 +83,10 @@ class LlmSettings(ServiceSettings):
 
 class TtsSettings(ServiceSettings):
     section: ClassVar[str] = "tts"
-    provider: str = key("grpc", env="TTS_PROVIDER", help="Voice provider, by its registered name")
+    provider: tuple[str, ...] = _providers("tts", "Voice")
+    budget_ms: int = _budget(1000, "Longest wait for the first or the next audio of a clause")
+    breaker_failures: int = _breaker_failures()
+    breaker_retry_s: float = _breaker_retry()
     host: str = key("localhost", env="TTS_SERVICE_HOST", help="Host of the speech service")
     port: int = key(50053, env="TTS_SERVICE_PORT", ge=1, le=65535, help="Port of the speech service")
     timeout: float = _timeout()

@@ -11,7 +11,9 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
 
 from core.errors import CallEnded, CallRefused, ConnectorError, Draining, TransferFailed
 from core.leg import (
@@ -243,6 +245,7 @@ class LoopbackTransport:
     """Calls placed by a test."""
 
     name = "loopback"
+    routes: Sequence[web.AbstractRouteDef] = ()
 
     def __init__(self, *, clock: Clock | None = None, sample_rate_hz: int = 8000) -> None:
         self._clock = clock or LoopClock()

@@ -1,26 +1,21 @@
-"""Transports by the name that settings use, each imported when it is asked for."""
+"""Transports by the name that settings use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Protocol, cast
+from typing import ClassVar, cast
 
-from core.leg import Transport
-from core.media.plane import MediaPlane
-from services.common.settings import ConfigurationError, Section
+from core.transports.base import Host, Transport, TransportFactory
+from services.common.settings import ConfigurationError, Section, key
 
 # Name -> module with a `FACTORY`.
 _TRANSPORTS = {"opensips": "core.transports.opensips.factory"}
 
 
-class TransportFactory(Protocol):
-    """How one transport is configured and made."""
+class TransportsSettings(Section):
+    """Which ways calls may come in."""
 
-    @property
-    def sections(self) -> Sequence[type[Section]]:
-        """What it reads of the settings."""
-
-    def build(self, settings: Mapping[type[Section], Section], plane: MediaPlane) -> Transport:
-        """The transport, not yet running."""
+    section: ClassVar[str] = "transports"
+    enabled: tuple[str, ...] = key(("opensips",), env="TRANSPORTS", min_length=1, help="Transports, by their names")
 
 
 def known_transports() -> list[str]:
@@ -39,10 +34,30 @@ def transport_factory(name: str) -> TransportFactory:
     return cast(TransportFactory, import_module(_TRANSPORTS[name]).FACTORY)
 
 
-def build(name: str, settings: Mapping[type[Section], Section], plane: MediaPlane) -> Transport:
-    """The transport of that name, not yet running.
+def sections() -> list[type[Section]]:
+    """The sections of all transports: a file may configure one that is not enabled."""
+    return [section for name in _TRANSPORTS for section in transport_factory(name).sections]
+
+
+def check(settings: TransportsSettings) -> None:
+    """Raises ConfigurationError that names every transport that is not known, and those that are."""
+    problems: list[str] = []
+    for name in settings.enabled:
+        try:
+            transport_factory(name)
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def build(settings: Mapping[type[Section], Section], host: Host) -> list[Transport]:
+    """The transports that the settings enable, not yet running.
 
     Raises:
-        ConfigurationError: there is none of that name.
+        ConfigurationError: a name is not known, or a transport lacks what it needs.
     """
-    return transport_factory(name).build(settings, plane)
+    own = settings[TransportsSettings]
+    assert isinstance(own, TransportsSettings)
+    check(own)
+    return [transport_factory(name).build(settings, host) for name in dict.fromkeys(own.enabled)]

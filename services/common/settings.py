@@ -205,7 +205,7 @@ def _unknown_names(
         known.setdefault(section.section, set()).update(section.model_fields)
         for field in section.model_fields.values():
             aliases.update(_declared(field).aliases)
-    alias_sections = {alias.partition(".")[0] for alias in aliases}
+    alias_sections = {alias.rpartition(".")[0] for alias in aliases}
     problems = []
     for name, keys in ini.items():
         if name in ignore:
@@ -288,7 +288,7 @@ def _find(
         if secret and environ.get(f"{variable}_FILE", "") != "":
             return read_secret_file("file:" + environ[f"{variable}_FILE"], f"env {variable}_FILE")
     for place in (f"{section}.{name}", *declared.aliases):
-        place_section, _, place_key = place.partition(".")
+        place_section, _, place_key = place.rpartition(".")
         if place_key in ini.get(place_section, {}):
             text = ini[place_section][place_key]
             source = "file" if place == f"{section}.{name}" else f"file {place}"

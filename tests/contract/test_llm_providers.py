@@ -176,7 +176,8 @@ async def answer(
     provider: Generator, messages: Sequence[Message] = CONVERSATION, session_id: str = "call-1"
 ) -> list[str]:
     async with asyncio.timeout(WAIT_S * 2):
-        return [piece async for piece in provider.generate(messages, PARAMETERS, session_id)]
+        pieces = [piece async for piece in provider.generate(messages, PARAMETERS, session_id)]
+    return [piece for piece in pieces if isinstance(piece, str)]
 
 
 # Every language model.

@@ -13,6 +13,7 @@ from services.common.correlation import call_metadata
 from voice_api import asr_pb2, asr_pb2_grpc
 
 NAME = "grpc"
+SETTINGS = None
 # Two seconds of 20 ms frames: a recogniser that does not read for longer is not keeping up.
 QUEUE_FRAMES = 100
 CLOSE_TIMEOUT_S = 1.0
@@ -85,6 +86,7 @@ class GrpcRecognizer:
     name = NAME
 
     def __init__(self, settings: AsrSettings) -> None:
+        self._language = settings.language
         # A repeated stream would say old audio again. And where many messages of a stream wait to be repeated,
         # gRPC was seen to abort the process (ILLEGAL STATE: FORWARDED_BATCH, grpc issue 40283).
         self._service = ServiceChannel("asr", settings, repeats=False)
@@ -102,6 +104,7 @@ class GrpcRecognizer:
             interim_results=True,
             client_endpointing=True,
             phrase_list=list(phrases),
+            language=self._language,
         )
         try:
             async with asyncio.timeout(self._service.settings.timeout):
@@ -117,5 +120,5 @@ class GrpcRecognizer:
         await self._service.close()
 
 
-def build(settings: AsrSettings) -> GrpcRecognizer:
+def build(settings: AsrSettings, own: None) -> GrpcRecognizer:
     return GrpcRecognizer(settings)

@@ -10,6 +10,7 @@ from core.providers.base import RecognitionStream, Transcript
 from core.providers.settings import AsrSettings
 
 NAME = "scripted"
+SETTINGS = None
 LINES = ("When are you open?", "Where can I park?", "What is the meaning of life?")
 SPEECH_LEVEL = 500
 PAUSE_S = 0.1
@@ -76,5 +77,5 @@ class ScriptedRecognizer:
         """Holds nothing."""
 
 
-def build(settings: AsrSettings) -> ScriptedRecognizer:
+def build(settings: AsrSettings, own: None) -> ScriptedRecognizer:
     return ScriptedRecognizer()

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 
-from core.providers.base import GenerationParameters, Message
+from core.providers.base import GenerationParameters, Message, Tool
 from core.providers.service_channel import ServiceChannel, provider_error
 from core.providers.settings import LlmSettings
 from services.common.correlation import call_metadata
@@ -14,6 +14,7 @@ from voice_api import llm_pb2, llm_pb2_grpc
 log = logging.getLogger(__name__)
 
 NAME = "grpc"
+SETTINGS = None
 END_SESSION_TIMEOUT_S = 2.0
 
 
@@ -25,6 +26,7 @@ class GrpcGenerator:
     """Generation by the service at `[llm] host:port`."""
 
     name = NAME
+    calls_tools = False
 
     def __init__(self, settings: LlmSettings) -> None:
         self._timeout_s = settings.timeout
@@ -37,7 +39,11 @@ class GrpcGenerator:
         return self._service.ready
 
     async def generate(
-        self, messages: Sequence[Message], parameters: GenerationParameters, session_id: str
+        self,
+        messages: Sequence[Message],
+        parameters: GenerationParameters,
+        session_id: str,
+        tools: Sequence[Tool] = (),
     ) -> AsyncGenerator[str, None]:
         call = self._stub.ProcessText(
             llm_pb2.TextProcessingRequest(
@@ -80,5 +86,5 @@ class GrpcGenerator:
         await self._service.close()
 
 
-def build(settings: LlmSettings) -> GrpcGenerator:
+def build(settings: LlmSettings, own: None) -> GrpcGenerator:
     return GrpcGenerator(settings)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from core.providers.base import GenerationParameters, Message
+from core.providers.base import GenerationParameters, Message, Tool
 from core.providers.settings import LlmSettings
 
 NAME = "scripted"
+SETTINGS = None
 ANSWER = "That is a good question, and I would have to ask a colleague about it."
 WORD_S = 0.02
 
@@ -15,6 +16,7 @@ class ScriptedGenerator:
     """Gives the same words to every question, one at a time; remembers what it was asked."""
 
     name = NAME
+    calls_tools = False
     ready = True
 
     def __init__(self, answer: str = ANSWER, word_s: float = WORD_S) -> None:
@@ -23,7 +25,11 @@ class ScriptedGenerator:
         self.asked: list[tuple[Message, ...]] = []
 
     async def generate(
-        self, messages: Sequence[Message], parameters: GenerationParameters, session_id: str
+        self,
+        messages: Sequence[Message],
+        parameters: GenerationParameters,
+        session_id: str,
+        tools: Sequence[Tool] = (),
     ) -> AsyncGenerator[str, None]:
         self.asked.append(tuple(messages))
         for number, word in enumerate(self._answer.split()):
@@ -40,5 +46,5 @@ class ScriptedGenerator:
         """Holds nothing."""
 
 
-def build(settings: LlmSettings) -> ScriptedGenerator:
+def build(settings: LlmSettings, own: None) -> ScriptedGenerator:
     return ScriptedGenerator()

@@ -11,6 +11,7 @@ from services.common.correlation import call_metadata
 from voice_api import tts_pb2, tts_pb2_grpc
 
 NAME = "grpc"
+SETTINGS = None
 
 
 class GrpcSynthesizer:
@@ -59,5 +60,5 @@ class GrpcSynthesizer:
         await self._service.close()
 
 
-def build(settings: TtsSettings) -> GrpcSynthesizer:
+def build(settings: TtsSettings, own: None) -> GrpcSynthesizer:
     return GrpcSynthesizer(settings)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from core.providers.settings import TtsSettings
 
 NAME = "scripted"
+SETTINGS = None
 TONE_HZ = 440
 LEVEL = 8000
 CHARACTER_S = 0.06
@@ -42,5 +43,5 @@ class ScriptedSynthesizer:
         """Holds nothing."""
 
 
-def build(settings: TtsSettings) -> ScriptedSynthesizer:
+def build(settings: TtsSettings, own: None) -> ScriptedSynthesizer:
     return ScriptedSynthesizer()

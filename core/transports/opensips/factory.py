@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
-from core.leg import Transport
-from core.media.plane import MediaPlane
+from core.transports.base import Host, Transport, TransportFactory
 from core.transports.opensips.settings import OpenSipsSettings
-from core.transports.opensips.transport import OpenSipsTransport
-from core.transports.registry import TransportFactory
 from services.common.settings import Section
 
 
 class OpenSipsFactory:
     sections: Sequence[type[Section]] = (OpenSipsSettings,)
 
-    def build(self, settings: Mapping[type[Section], Section], plane: MediaPlane) -> Transport:
+    def build(self, settings: Mapping[type[Section], Section], host: Host) -> Transport:
+        from core.transports.opensips.transport import OpenSipsTransport
+
         own = settings[OpenSipsSettings]
         assert isinstance(own, OpenSipsSettings)
-        return OpenSipsTransport(own, plane)
+        return OpenSipsTransport(own, host.plane)
 
 
 FACTORY: TransportFactory = OpenSipsFactory()

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from aiohttp import web
 
 from core.errors import ConnectorError, Draining, SignallingError
 from core.leg import CallHandler, EndReason
@@ -52,6 +54,7 @@ class OpenSipsTransport:
     """
 
     name = "opensips"
+    routes: Sequence[web.AbstractRouteDef] = ()
 
     def __init__(self, settings: OpenSipsSettings, plane: MediaPlane) -> None:
         self._settings = settings

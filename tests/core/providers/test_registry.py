@@ -6,12 +6,14 @@ import pytest
 
 from core.providers import registry
 from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
-from services.common.settings import ConfigurationError
+from services.common.settings import ConfigurationError, load
 
 
 def test_every_unknown_name_is_told_at_once_with_those_that_are_known() -> None:
     with pytest.raises(ConfigurationError) as refused:
-        registry.build(AsrSettings(provider="ears"), LlmSettings(provider="brain"), TtsSettings(provider="mouth"))
+        registry.check(
+            AsrSettings(provider=("grpc", "ears")), LlmSettings(provider=("brain",)), TtsSettings(provider=("mouth",))
+        )
     assert refused.value.problems == (
         "asr.provider: 'ears' is not known; known are grpc, scripted",
         "llm.provider: 'brain' is not known; known are grpc, scripted",
@@ -20,12 +22,13 @@ def test_every_unknown_name_is_told_at_once_with_those_that_are_known() -> None:
 
 
 def test_known_names_pass_the_check() -> None:
-    registry.check(AsrSettings(), LlmSettings(provider="scripted"), TtsSettings())
+    registry.check(AsrSettings(), LlmSettings(provider=("scripted",)), TtsSettings())
 
 
 @pytest.mark.parametrize("name", ["grpc", "scripted"])
 async def test_what_the_settings_name_is_built(name: str) -> None:
-    providers = registry.build(AsrSettings(provider=name), LlmSettings(provider=name), TtsSettings(provider=name))
+    ini = {stage.section: {"provider": name} for stage in registry.STAGES}
+    providers = registry.build(load(registry.STAGES, ini, {}))
     assert [providers.recognizer.name, providers.generator.name, providers.synthesizer.name] == [name] * 3
     ready = {providers.recognizer.ready, providers.generator.ready, providers.synthesizer.ready}
     assert ready == {name == "scripted"}

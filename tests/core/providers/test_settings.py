@@ -12,7 +12,7 @@ STAGES: list[tuple[type[ServiceSettings], int]] = [(AsrSettings, 50051), (LlmSet
 def test_defaults_are_those_of_deployed_files(section: type[ServiceSettings], port: int) -> None:
     settings = load([section], {}, {})[section]
     assert (settings.host, settings.port, settings.timeout, settings.max_retries) == ("localhost", port, 30.0, 3)
-    assert settings.provider == "grpc"
+    assert settings.provider == ("grpc",)
 
 
 @pytest.mark.parametrize(("section", "port"), STAGES)

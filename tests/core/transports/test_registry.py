@@ -4,19 +4,39 @@ import pytest
 
 from core.media.plane import MediaPlane
 from core.media.settings import MediaSettings
+from core.transports.base import Host
 from core.transports.opensips.settings import OpenSipsSettings
-from core.transports.registry import build, known_transports, transport_factory
+from core.transports.registry import (
+    TransportsSettings,
+    build,
+    check,
+    known_transports,
+    sections,
+    transport_factory,
+)
 from services.common.settings import ConfigurationError, load
 
+# What a transport cannot be made without.
+NEEDED: dict[str, dict[str, dict[str, str]]] = {"opensips": {}}
 
-async def test_every_known_transport_can_be_made() -> None:
+
+@pytest.mark.parametrize("name", known_transports())
+async def test_every_known_transport_can_be_made(name: str) -> None:
     plane = MediaPlane(MediaSettings())
-    for name in known_transports():
-        sections = transport_factory(name).sections
-        transport = build(name, load(sections, {}, {}), plane)
-        assert transport.name == name
-        assert not transport.ready
+    ini = {"transports": {"enabled": name}} | NEEDED[name]
+    [transport] = build(load((TransportsSettings, *sections()), ini, {}), Host(plane, lambda: None))
+    assert transport.name == name
+    assert not transport.ready
     plane.close()
+
+
+def test_opensips_alone_is_the_default() -> None:
+    assert load([TransportsSettings], {}, {})[TransportsSettings].enabled == ("opensips",)
+
+
+def test_every_unknown_name_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)'fax'.*opensips.*'telex'"):
+        check(TransportsSettings(enabled=("opensips", "fax", "telex")))
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
