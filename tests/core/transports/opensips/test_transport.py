@@ -307,7 +307,9 @@ async def test_opensips_3_6_works_the_same(plane: Any) -> None:
 
 
 async def test_calls_come_through_duplicated_delayed_and_reordered_events(rig: Rig) -> None:
-    await rig.connect()
+    # A machine that stalls is not what is tested here.
+    rig.opensips.sip_timeout_s = 10.0
+    await rig.connect(mi_timeout_s=2.0)
     rig.opensips.events.faults = EventFaults(duplicate=0.5, delay=0.5, delay_s=0.01)
     rig.opensips.events_before_replies = True
 
