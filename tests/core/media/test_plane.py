@@ -1,6 +1,7 @@
 """The plane with its real thread and real sockets, on loopback."""
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import logging
@@ -216,6 +217,17 @@ def test_a_plane_that_never_started_closes() -> None:
     plane = MediaPlane(settings())
     plane.close()
     assert not plane.running
+
+
+def open_sockets() -> int:
+    # Those of other tests must not go in the meantime.
+    gc.collect()
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        # The listing's own descriptor is gone when it is its turn.
+        with contextlib.suppress(FileNotFoundError):
+            links.append(str(descriptor.readlink()))
+    return sum(link.startswith("socket:") for link in links)
 
 
 async def test_no_socket_is_left_behind() -> None:
