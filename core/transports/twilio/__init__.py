@@ -1,0 +1,1 @@
+"""Calls that come over Twilio's Media Streams."""
