@@ -25,6 +25,16 @@ BARGE_INS = Counter("oavc_barge_ins_total", "Utterances that the caller cut shor
 FALSE_BARGE_INS = Counter("oavc_false_barge_ins_total", "Interruptions without words, after which the agent went on")
 UNGROUNDED = Counter("oavc_ungrounded_clauses_total", "Clauses of the model's held back for facts nobody gave it")
 PROVIDER_FAILURES = Counter("oavc_provider_failures_total", "Failures that a caller could notice", ["stage"])
+TAKEOVERS = Counter(
+    "oavc_provider_takeovers_total",
+    "Requests that one provider went on with where another had failed",
+    ["stage", "from", "to", "reason"],
+)
+BREAKER_OPEN = Gauge(
+    "oavc_provider_breaker_open",
+    "1 while a provider that failed is left out, 0 while it is used",
+    ["stage", "provider"],
+)
 MOS = Histogram(
     "oavc_call_mos", "E-model estimate of the caller's audio", buckets=(1, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.4)
 )

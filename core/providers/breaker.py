@@ -1,0 +1,99 @@
+"""Keeps a provider that fails out of the conversation until it is well: the circuit breaker of one provider.
+
+    closed ──failures in a row──> open ──retry_s──> half-open ──the probe succeeds──> closed
+                                   ^                    │
+                                   └───the probe fails──┘
+
+After M. Nygard, Release It!, "Circuit Breaker".
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from core.observability import metrics
+
+log = logging.getLogger(__name__)
+
+
+class State(Enum):
+    """Of a breaker: closed lets requests through, half-open one at a time, open none."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half-open"
+    OPEN = "open"
+
+
+class CircuitBreaker:
+    """Counts one provider's failures, for all calls that use it.
+
+    Every request is told of by `began`, and then by one of `succeeded`, `failed` and `abandoned`.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        provider: str,
+        failures: int,
+        retry_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stage = stage
+        self.provider = provider
+        self._failures_max = failures
+        self._retry_s = retry_s
+        self._clock = clock
+        self._failures = 0
+        self._opened_at_s: float | None = None
+        self._probed_at_s: float | None = None
+        self._gauge = metrics.BREAKER_OPEN.labels(stage, provider)
+        self._gauge.set(0)
+
+    @property
+    def state(self) -> State:
+        if self._opened_at_s is None:
+            return State.CLOSED
+        return State.HALF_OPEN if self._clock() - self._opened_at_s >= self._retry_s else State.OPEN
+
+    def allows(self) -> bool:
+        """Whether a request should go to the provider now. Takes no place: `began` does."""
+        state = self.state
+        if state is State.HALF_OPEN:
+            # A probe of which nothing was heard for as long as this keeps nobody waiting.
+            return self._probed_at_s is None or self._clock() - self._probed_at_s >= self._retry_s
+        return state is State.CLOSED
+
+    def began(self) -> None:
+        """A request goes to the provider; in half-open it is the probe."""
+        if self.state is State.HALF_OPEN:
+            self._probed_at_s = self._clock()
+            log.info("provider is tried again", extra={"stage": self.stage, "provider": self.provider})
+
+    def succeeded(self) -> None:
+        """A request was served to its end: the provider is well, whatever was known of it."""
+        self._failures = 0
+        self._probed_at_s = None
+        if self._opened_at_s is not None:
+            self._opened_at_s = None
+            self._gauge.set(0)
+            log.info("provider is well again", extra={"stage": self.stage, "provider": self.provider})
+
+    def failed(self, reason: str) -> None:
+        """A request was not served, through the provider's fault; `reason` is one word for the log."""
+        state = self.state
+        self._failures += 1
+        self._probed_at_s = None
+        # One that was under way when the breaker opened is no news.
+        if state is State.OPEN or (state is State.CLOSED and self._failures < self._failures_max):
+            return
+        self._opened_at_s = self._clock()
+        self._gauge.set(1)
+        log.warning(
+            "provider is left out",
+            extra={"stage": self.stage, "provider": self.provider, "reason": reason, "retry_s": self._retry_s},
+        )
+
+    def abandoned(self) -> None:
+        """A request ended, and says nothing about the provider: the caller spoke, or what was asked was wrong."""
+        self._probed_at_s = None
