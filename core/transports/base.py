@@ -40,8 +40,11 @@ class Dialler(Protocol):
 
     name: str
 
-    async def place(self, called: str, parameters: Mapping[str, str]) -> str:
-        """Calls a number; returns the transport's own name for the call, which then comes in as any other.
+    async def place(self, called: str, caller: str, parameters: Mapping[str, str]) -> str:
+        """Calls a number from one of ours; returns the `call_id` with which the call then comes in as any other.
+
+        Args:
+            called: E.164 with its plus, or a SIP URI.
 
         Raises:
             ValueError: that is no number it can call.
