@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.calls.settings import CallSettings
+from core.dialogue.http_tool import HttpToolSettings
 from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.management.settings import ManagementSettings
 from core.media.settings import MediaSettings
@@ -37,6 +38,7 @@ SECTIONS: tuple[type[Section], ...] = (
     AudioSettings,
     SessionSettings,
     DialogueSettings,
+    HttpToolSettings,
     CallSettings,
     ManagementSettings,
     CoreLogSettings,

@@ -1,54 +1,35 @@
 """Decides each reply: a fixed phrase, an answer from knowledge word for word, or a question to the model."""
 
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Literal
-
+from core.dialogue.action import Action
 from core.dialogue.conversation import Conversation
+from core.dialogue.http_tool import HttpToolSettings
 from core.dialogue.intents import Intent, recognise
 from core.dialogue.knowledge import Knowledge
+from core.dialogue.reply import Reply
 from core.dialogue.settings import DialogueSettings, SessionSettings
+from core.dialogue.tools import Toolbox
 from core.providers.base import Message
-
-Source = Literal["knowledge", "model", "dialogue"]
 
 YOU_ARE_WELCOME = "You are welcome. Is there anything else?"
 HOW_CAN_I_HELP = "Hello! How can I help you?"
 NOTHING_SAID_YET = "I have not said anything yet. How can I help you?"
 
 
-class Action(Enum):
-    """What follows once the caller has heard the reply."""
-
-    LISTEN = "listen"
-    HANG_UP = "hang_up"
-    TRANSFER = "transfer"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What to say, or what to ask the model; then what to do.
-
-    Attributes:
-        text: to be said word for word; None where the model is asked `messages`.
-        given: the texts that what the model says is checked against: ours, never the caller's.
-    """
-
-    source: Source
-    text: str | None = None
-    messages: tuple[Message, ...] = ()
-    given: tuple[str, ...] = field(default=(), repr=False)
-    action: Action = Action.LISTEN
-
-
 class Dialogue:
     """One call's decisions. `reply` changes nothing, so a reply may be prepared before the caller has finished."""
 
-    def __init__(self, session: SessionSettings, settings: DialogueSettings, knowledge: Knowledge) -> None:
+    def __init__(
+        self,
+        session: SessionSettings,
+        settings: DialogueSettings,
+        knowledge: Knowledge,
+        http_tool: HttpToolSettings | None = None,
+    ) -> None:
         self.settings = settings
         self.conversation = Conversation()
         self._session = session
         self._knowledge = knowledge
+        self._tools = Toolbox(settings, knowledge, http_tool or HttpToolSettings())
 
     @property
     def greeting(self) -> str:
@@ -106,7 +87,7 @@ class Dialogue:
         messages = (*self.opening(), *history, Message("user", question))
         # What the caller says is no source: "you cost five dollars" does not make it so.
         given = (*(message.content for message in (*self.opening(), *history) if message.role != "user"), *found)
-        return Reply("model", messages=messages, given=given)
+        return Reply("model", messages=messages, given=given, tools=self._tools)
 
     def fixed_phrases(self) -> list[str]:
         """Everything that may be said word for word, the most urgent first: kept rendered."""

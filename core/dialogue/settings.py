@@ -1,7 +1,7 @@
 """What the agent says of its own accord, what it knows, and what it may do."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from services.common.settings import Section, key
 
@@ -24,8 +24,11 @@ class SessionSettings(Section):
     )
 
 
+ToolName = Literal["hang_up", "transfer", "look_up", "send_digits", "http_tool"]
+
+
 class DialogueSettings(Section):
-    """Knowledge, fixed phrases, idle callers, keys and transfer."""
+    """Knowledge, fixed phrases, idle callers, keys, transfer and tools."""
 
     section: ClassVar[str] = "dialogue"
     knowledge: Path | None = key(None, env="KNOWLEDGE_FILE", help="Questions and answers, and passages, in Markdown")
@@ -77,4 +80,9 @@ class DialogueSettings(Section):
         gt=0,
         le=30,
         help="Pause after which the keys pressed so far are taken as a whole; # ends it too",
+    )
+    tools: tuple[ToolName, ...] = key(
+        ("hang_up", "transfer", "look_up", "http_tool"),
+        help="What the model may ask for, where it applies: transfer with transfer_target, look_up with knowledge, "
+        "http_tool with [http_tool], send_digits anywhere; empty: nothing",
     )

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from core.dialogue.action import Action
 from core.dialogue.conversation import Conversation, Exchange
-from core.dialogue.dialogue import Action
 from core.pipeline.question import Question
 from core.pipeline.speaking import Utterance
 

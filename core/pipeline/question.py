@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from core.dialogue.dialogue import Dialogue, Reply
+from core.dialogue.dialogue import Dialogue
+from core.dialogue.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)

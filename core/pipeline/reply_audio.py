@@ -8,8 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from core.dialogue.clauses import ClauseAggregator, ends_sentence
-from core.dialogue.dialogue import Reply
 from core.dialogue.grounding import invented
+from core.dialogue.reply import Reply
 from core.dialogue.settings import DialogueSettings
 from core.errors import ProviderError
 from core.observability import metrics

@@ -16,8 +16,10 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from core.dialogue.action import Action
 from core.dialogue.conversation import Exchange
-from core.dialogue.dialogue import Action, Dialogue, Reply
+from core.dialogue.dialogue import Dialogue
+from core.dialogue.reply import Reply
 from core.leg import CallLeg, EndReason
 from core.observability import metrics
 from core.observability.call_record import CallRecord, TurnRecord

@@ -2,7 +2,8 @@
 
 import pytest
 
-from core.dialogue.dialogue import NOTHING_SAID_YET, Action, Dialogue, fixed_phrases
+from core.dialogue.action import Action
+from core.dialogue.dialogue import NOTHING_SAID_YET, Dialogue, fixed_phrases
 from core.dialogue.knowledge import Knowledge, parse
 from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.providers.base import Message
