@@ -23,6 +23,7 @@ from tools.caller.caller import CallRecord, play_call
 from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.report import CallReport, TurnReport, report_call
 from tools.caller.script import CallScript, HangUp, Listen, Say
+from tools.caller.sip_line import SipLine
 from tools.caller.transcriber import Transcriber, whisper_transcriber
 from tools.caller.wire import Wire
 from tools.oavc import layouts
@@ -126,7 +127,7 @@ async def converse(
 ) -> tuple[CallRecord, AgentAccount | None]:
     """One call, with core's account of it where it has one."""
     since = time.time() - 1.0
-    record = await play_call(opensips, wire, script, speeches)
+    record = await play_call(SipLine(opensips, wire), script, speeches)
     management, account = Management(layout.management_url), None
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_ACCOUNT_TIMEOUT_S):

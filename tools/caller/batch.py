@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.caller.caller import CallRecord, Observer, play_call
-from tools.caller.opensips import OpenSipsStandIn
+from tools.caller.line import Line
 from tools.caller.script import CallScript
 from tools.caller.speech import PIPER_VOICE, SpeechCache, piper_renderer
-from tools.caller.wire import Wire
 
 SPEECH_FOLDER = Path("build/speech")
 
@@ -24,8 +23,7 @@ def render_speeches(script: CallScript, folder: Path = SPEECH_FOLDER) -> list[by
 
 
 async def play_calls(
-    opensips: OpenSipsStandIn,
-    wire: Wire,
+    line: Line,
     script: CallScript,
     speeches: Sequence[bytes],
     *,
@@ -45,6 +43,6 @@ async def play_calls(
         for number in range(count):
             await asyncio.sleep(start_s + number / rate - loop.time())
             caller = script.caller if count == 1 else f"{script.caller}-{number + 1}"
-            call = play_call(opensips, wire, script, speeches, caller=caller, stream=number, observer=observer)
+            call = play_call(line, script, speeches, caller=caller, stream=number, observer=observer)
             tasks.append(group.create_task(call))
     return [task.result() for task in tasks]

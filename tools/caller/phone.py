@@ -7,15 +7,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from core.audio.codecs import create_codec
 from core.rtp.packet import RtpError, RtpPacket, serialise
 from tools.caller.ear import Ear
-from tools.caller.impairments import Impairments, background_noise
+from tools.caller.impairments import Impairments
 from tools.caller.key_presses import key_press_packets
 from tools.caller.script import CallScript
 from tools.caller.trace import (
@@ -27,6 +23,7 @@ from tools.caller.trace import (
     Trace,
     level_dbfs,
 )
+from tools.caller.voice import Block, Voice
 
 _SAMPLES = SAMPLE_RATE_HZ * PTIME_MS // 1000
 # Not in the socket module: the kernel's receive time as a timespec (socket(7), Linux).
@@ -44,14 +41,6 @@ class Remote:
     address: tuple[str, int]
     payload_type: int
     dtmf_payload_type: int | None
-
-
-class _Block(NamedTuple):
-    """20 ms of the caller, coded."""
-
-    payload: bytes
-    level_dbfs: float
-    utterance: int | None
 
 
 class Phone:
@@ -72,10 +61,8 @@ class Phone:
         self._timestamp = random_number.randrange(2**32) if start is None else start
         self.ssrc = random_number.randrange(2**32)
         self._impairments = Impairments(script.network, stream)
-        noise = background_noise(script.network, stream, SAMPLE_RATE_HZ)
-        self._noise = None if noise is None else np.frombuffer(noise, dtype="<i2").astype(np.int32)
-        self._noise_at = 0
-        self._speech: deque[_Block] = deque()
+        self._voice = Voice(script.codec, script.network, stream)
+        self._speech: deque[Block] = deque()
         self._keys: deque[tuple[bytes, bool, int]] = deque()
         self._remote: Remote | None = None
         self._talking = False
@@ -97,7 +84,7 @@ class Phone:
 
     def say(self, pcm: bytes, utterance: int | None) -> None:
         """Queues 16-bit PCM at 8 kHz behind what is still being said."""
-        self._speech.extend(self._blocks(np.frombuffer(pcm, dtype="<i2"), utterance))
+        self._speech.extend(self._voice.speech(pcm, utterance))
 
     def press(self, digits: str) -> None:
         """Queues key presses; nothing is said meanwhile.
@@ -125,11 +112,11 @@ class Phone:
             return []
         if self._keys and remote.dtmf_payload_type is not None:
             payload, marker, samples_back = self._keys.popleft()
-            block = _Block(payload, SILENT_DBFS, None)
+            block = Block(payload, SILENT_DBFS, None)
             timestamp = (timestamp - samples_back) % 2**32
             payload_type = remote.dtmf_payload_type
         else:
-            block = self._speech.popleft() if self._speech else next(self._silence())
+            block = self._speech.popleft() if self._speech else self._voice.silence()
             payload_type, marker = remote.payload_type, not self._talking
         self._talking = True
         datagram = serialise(payload_type, self._sequence_number, timestamp, self.ssrc, block.payload, marker)
@@ -176,21 +163,6 @@ class Phone:
         self.trace.received.append(received)
         if received.audible:
             self.ear.heard(at_ns)
-
-    def _silence(self) -> Iterator[_Block]:
-        return self._blocks(np.zeros(_SAMPLES, dtype=np.int16), None)
-
-    def _blocks(self, samples: npt.NDArray[np.int16], utterance: int | None) -> Iterator[_Block]:
-        for start in range(0, len(samples), _SAMPLES):
-            block = samples[start : start + _SAMPLES]
-            pcm = np.zeros(_SAMPLES, dtype=np.int32)
-            pcm[: len(block)] = block
-            level = level_dbfs(block.astype("<i2").tobytes())
-            if self._noise is not None:
-                pcm += self._noise[self._noise_at : self._noise_at + _SAMPLES]
-                self._noise_at = (self._noise_at + _SAMPLES) % len(self._noise)
-            coded = self._codec.encode(np.clip(pcm, -32768, 32767).astype("<i2").tobytes())
-            yield _Block(coded, level, utterance)
 
 
 def _datagrams(source: socket.socket) -> Iterator[tuple[bytes, int, tuple[str, int]]]:

@@ -16,6 +16,7 @@ from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.recorder import Recording
 from tools.caller.report import CallReport, report_call, write_report
 from tools.caller.script import CallScript, ScriptError, load_script
+from tools.caller.sip_line import SipLine
 from tools.caller.speech import SpeechError
 from tools.caller.transcriber import whisper_transcriber
 from tools.caller.wire import Wire
@@ -108,7 +109,7 @@ async def _call(
     try:
         with Wire() as wire:
             records = await play_calls(
-                opensips, wire, script, speeches, count=options.calls, rate=options.rate, observer=live
+                SipLine(opensips, wire), script, speeches, count=options.calls, rate=options.rate, observer=live
             )
     finally:
         if following:

@@ -15,6 +15,7 @@ from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.recorder import Recording
 from tools.caller.report import CallReport, report_call, write_report
 from tools.caller.script import CallScript, ScriptError, load_script
+from tools.caller.sip_line import SipLine
 from tools.caller.speech import SpeechError
 from tools.caller.transcriber import Transcriber, whisper_transcriber
 from tools.caller.wire import Wire
@@ -103,7 +104,7 @@ async def _call(
     live = LiveConversation(management, script.caller)
     following = asyncio.create_task(live.follow())
     try:
-        record = await play_call(opensips, wire, script, speeches, observer=live)
+        record = await play_call(SipLine(opensips, wire), script, speeches, observer=live)
     finally:
         following.cancel()
     account = await live.finish()

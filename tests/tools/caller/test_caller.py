@@ -16,6 +16,7 @@ from tools.caller.judge import hear_answers, hear_greeting, judge
 from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.recorder import Recording
 from tools.caller.script import parse_script
+from tools.caller.sip_line import SipLine
 from tools.caller.wire import Wire
 
 QUESTION = b"".join(tone(300, 200))
@@ -56,7 +57,7 @@ async def line(behaviour: Behaviour) -> AsyncIterator[tuple[OpenSipsStandIn, Wir
 async def play(text: str, behaviour: Behaviour | None = None) -> tuple[CallRecord, Call]:
     async with line(behaviour or Behaviour()) as (opensips, wire, connector):
         script = parse_script(text)
-        record = await play_call(opensips, wire, script, [QUESTION] * len(script.says))
+        record = await play_call(SipLine(opensips, wire), script, [QUESTION] * len(script.says))
         await opensips.settled()
         assert opensips.violations == []
         return record, connector.finished[0]
@@ -203,7 +204,7 @@ async def test_five_calls_at_once_each_hear_their_own_answers() -> None:
         script = parse_script(LISTEN + say(expect="nine") + HANG_UP)
         records = await asyncio.gather(
             *(
-                play_call(opensips, wire, script, [QUESTION], caller=f"555{number}", stream=number)
+                play_call(SipLine(opensips, wire), script, [QUESTION], caller=f"555{number}", stream=number)
                 for number in range(5)
             )
         )
