@@ -9,6 +9,7 @@ What it answers, errors included, has the form of Twilio's own answers, so that 
 """
 
 import asyncio
+import base64
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +19,7 @@ from email.utils import format_datetime
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 AUTH_TOKEN = "fedcba9876543210" * 2
@@ -86,7 +87,8 @@ class TwilioRestStandIn:
     ) -> None:
         """`username`: of an API key, where it is not the account's own SID. `prefix`: path before Twilio's own."""
         self.account_sid = account_sid
-        self._auth = BasicAuth(username or account_sid, password, "utf-8")
+        credentials = f"{username or account_sid}:{password}".encode()
+        self._authorization = f"Basic {base64.b64encode(credentials).decode()}"
         self._host = host
         self._prefix = prefix
         self._runner: web.AppRunner | None = None
@@ -198,7 +200,7 @@ class TwilioRestStandIn:
             if self.failure is not None:
                 return self.failure.as_response()
             authorization = request.headers.get("Authorization", "")
-            if authorization != self._auth.encode() or request.match_info["account_sid"] != self.account_sid:
+            if authorization != self._authorization or request.match_info["account_sid"] != self.account_sid:
                 return _UNAUTHENTICATED.as_response()
             return await handler(request, params)
 
