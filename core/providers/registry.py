@@ -11,7 +11,11 @@ from services.common.settings import ConfigurationError, Section
 # stage -> name -> module, a `ProviderModule`.
 PROVIDERS: dict[str, dict[str, str]] = {
     "asr": {"grpc": "core.providers.asr.grpc", "scripted": "core.providers.asr.scripted"},
-    "llm": {"grpc": "core.providers.llm.grpc", "scripted": "core.providers.llm.scripted"},
+    "llm": {
+        "grpc": "core.providers.llm.grpc",
+        "openai": "core.providers.llm.openai",
+        "scripted": "core.providers.llm.scripted",
+    },
     "tts": {"grpc": "core.providers.tts.grpc", "scripted": "core.providers.tts.scripted"},
 }
 STAGES: tuple[type[ServiceSettings], ...] = (AsrSettings, LlmSettings, TtsSettings)

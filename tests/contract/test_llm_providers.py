@@ -25,6 +25,7 @@ from services.llm import settings as service_settings
 from services.llm.engines.llama_cpp import LlamaCppEngine
 from services.llm.service import LlmService
 from tests.contract.backend import WAIT_S, Backend, free_port, silent_port, until
+from tests.contract.llm_servers import SERVERS, Served
 from voice_api import llm_pb2, llm_pb2_grpc
 
 ANSWER = ["We ", "are ", "open ", "from ", "nine."]
@@ -114,6 +115,12 @@ async def over_grpc() -> AsyncIterator[Generator]:
         yield remote.generator
 
 
+@contextlib.asynccontextmanager
+async def over(server: type[Served]) -> AsyncIterator[Generator]:
+    async with server() as served:
+        yield served.generator
+
+
 class KeptLlama(LlamaCppEngine):
     """Loaded once; the services that use it leave it as it is."""
 
@@ -155,6 +162,7 @@ Make = Callable[[], AbstractAsyncContextManager[Generator]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
+    *(pytest.param(functools.partial(over, server), id=name) for name, server in SERVERS.items()),
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
 

@@ -16,7 +16,7 @@ def test_every_unknown_name_is_told_at_once_with_those_that_are_known() -> None:
         )
     assert refused.value.problems == (
         "asr.provider: 'ears' is not known; known are grpc, scripted",
-        "llm.provider: 'brain' is not known; known are grpc, scripted",
+        "llm.provider: 'brain' is not known; known are " + ", ".join(sorted(registry.PROVIDERS["llm"])),
         "tts.provider: 'mouth' is not known; known are grpc, scripted",
     )
 

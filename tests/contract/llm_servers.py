@@ -1,0 +1,66 @@
+"""The language models behind others' servers, each with the stand-in for its server."""
+
+from typing import Any, ClassVar, Protocol, Self
+
+from pydantic import SecretStr
+
+from core.providers.base import Generator
+from core.providers.llm.openai import OpenAiGenerator, OpenAiSettings
+from core.providers.settings import LlmSettings
+from tests.support.standins.openai import KEY, MODEL, OpenAiServer
+from tests.support.standins.script import Script
+
+
+class Server(Protocol):
+    """What the stand-ins have in common."""
+
+    script: Script
+    port: int
+
+    async def start(self) -> None: ...
+
+    async def die(self) -> None: ...
+
+
+class Served:
+    """A provider and its server, both up within the context."""
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.server = self.make_server()
+        self.script = self.server.script
+
+    @staticmethod
+    def make_server() -> Server:
+        raise NotImplementedError
+
+    @staticmethod
+    def make_generator(port: int, **settings: Any) -> Generator:
+        """A provider of what listens on the port."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        await self.server.start()
+        self.generator = self.make_generator(self.server.port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.generator.close()
+        await self.server.die()
+
+
+class OverOpenAi(Served):
+    name = "openai"
+
+    @staticmethod
+    def make_server() -> Server:
+        return OpenAiServer()
+
+    @staticmethod
+    def make_generator(port: int, **settings: Any) -> Generator:
+        own = OpenAiSettings(url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr(KEY), model=MODEL)
+        return OpenAiGenerator(LlmSettings(**settings), own)
+
+
+SERVERS: dict[str, type[Served]] = {served.name: served for served in (OverOpenAi,)}

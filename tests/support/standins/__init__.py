@@ -1,0 +1,1 @@
+"""Servers of others, as their public protocols describe them, for tests and demonstrations without them."""
