@@ -16,6 +16,7 @@ class Transcript:
     Attributes:
         is_final: the answer to `RecognitionStream.finalize`; the next transcript belongs to the next utterance.
         is_stable: the caller paused after these words; unless more is said, the final will read the same.
+        is_current: the recogniser has heard all audio sent so far: words that stay the same over a pause are stable.
         utterance_id: of the `finalize` that a final answers.
         processing_ms: time the engine's pass took.
         rejected_reason: why a final is empty although something was heard, such as "silence" or "phantom".
@@ -24,6 +25,7 @@ class Transcript:
     text: str
     is_final: bool = False
     is_stable: bool = False
+    is_current: bool = False
     utterance_id: int = 0
     processing_ms: float = 0.0
     rejected_reason: str = ""

@@ -10,7 +10,11 @@ from services.common.settings import ConfigurationError, Section
 
 # stage -> name -> module, a `ProviderModule`.
 PROVIDERS: dict[str, dict[str, str]] = {
-    "asr": {"grpc": "core.providers.asr.grpc", "scripted": "core.providers.asr.scripted"},
+    "asr": {
+        "grpc": "core.providers.asr.grpc",
+        "scripted": "core.providers.asr.scripted",
+        "vosk_ws": "core.providers.asr.vosk_ws",
+    },
     "llm": {
         "grpc": "core.providers.llm.grpc",
         "openai": "core.providers.llm.openai",

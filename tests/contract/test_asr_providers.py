@@ -16,6 +16,7 @@ from core.audio.resample import Interpolator
 from core.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from core.providers.asr.grpc import QUEUE_FRAMES, GrpcRecognizer
 from core.providers.asr.scripted import ScriptedRecognizer, ScriptedStream
+from core.providers.asr.vosk_ws import VoskWsRecognizer, VoskWsSettings
 from core.providers.base import RecognitionStream, Recognizer, Transcript
 from core.providers.registry import PROVIDERS
 from core.providers.settings import AsrSettings
@@ -27,6 +28,8 @@ from services.common import correlation
 from services.common.lifecycle import Lifecycle
 from services.common.testing import serving
 from tests.contract.backend import WAIT_S, Backend, free_port, silent_port, until
+from tests.support.standins.vosk_server import VoskServer
+from tests.support.standins.vosk_server import scripted as scripted_decoders
 from tests.support.voices import speech
 from voice_api import asr_pb2, asr_pb2_grpc
 
@@ -157,10 +160,19 @@ async def real_service() -> AsyncIterator[Recognizer]:
         await provider.close()
 
 
+@contextlib.asynccontextmanager
+async def over_vosk_wire() -> AsyncIterator[Recognizer]:
+    async with VoskServer(scripted_decoders([QUESTION])) as server:
+        provider = VoskWsRecognizer(AsrSettings(), VoskWsSettings(url=server.url))
+        yield provider
+        await provider.close()
+
+
 Make = Callable[[], AbstractAsyncContextManager[Recognizer]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
+    pytest.param(over_vosk_wire, id="vosk_ws"),
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
 

@@ -1,0 +1,162 @@
+"""The recogniser of a Vosk server (github.com/alphacep/vosk-server, websocket/asr_server.py).
+
+The server ends utterances by its own endpointing, and says the last words of an unfinished one only when told
+`{"eof" : 1}`, after which it is done with the connection. So each utterance of ours has a connection of its own:
+`finalize` sends eof at once, and while the server reads the last words, which the caller of `finalize` waits for,
+the next connection is opened; the queue holds the audio meanwhile. The server's `{"reset" : 1}` would keep the
+connection, but only servers since the end of 2023 know it, others close, or take it for audio; the server frees
+and builds the same decoder anew for it. Feeding silence until the server endpoints takes as long as its endpoint
+at the least (0.5 s of audio), and is no promise. Figures: docs/providers/vosk_ws.md.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import ClassVar
+
+from core.errors import ProviderError, ProviderUnavailable
+from core.providers.asr.vosk_utterance import VoskUtterance
+from core.providers.base import RecognitionStream, Transcript
+from core.providers.settings import AsrSettings
+from core.providers.web_socket import WebSocketServer
+from services.common.settings import Section, key
+
+NAME = "vosk_ws"
+# Two seconds of 20 ms frames: a recogniser that does not read for longer is not keeping up.
+QUEUE_FRAMES = 100
+# Utterances whose finals are awaited; with more, the audio of the next one waits.
+QUEUE_UTTERANCES = 4
+# Kaldi reads in steps of 0.2 s: answers to shorter messages say nothing more.
+MESSAGE_MS = 60
+
+Connect = Callable[[], Awaitable[VoskUtterance]]
+
+
+class VoskWsSettings(Section):
+    section: ClassVar[str] = "asr.vosk_ws"
+    url: str = key("ws://localhost:2700", env="VOSK_URL", pattern=r"^wss?://", help="WebSocket URL of the Vosk server")
+    phrase_list: tuple[str, ...] = key(
+        (), help="The only phrases that are recognised, for closed menus; empty: the whole language of the model"
+    )
+
+
+SETTINGS = VoskWsSettings
+
+
+class VoskRecognitionStream:
+    """One call's audio, over one connection after another."""
+
+    def __init__(self, connect: Connect, first: VoskUtterance, sample_rate_hz: int) -> None:
+        self._connect = connect
+        self._message_bytes = 2 * sample_rate_hz * MESSAGE_MS // 1000
+        self._outgoing: asyncio.Queue[bytes | int] = asyncio.Queue(QUEUE_FRAMES)
+        # In the order of their finals; an error is why there is no further one, None that the stream is closed.
+        self._utterances: asyncio.Queue[VoskUtterance | ProviderError | None] = asyncio.Queue(QUEUE_UTTERANCES)
+        self._utterances.put_nowait(first)
+        self._open = {first}
+        self._closed = False
+        self._writer = asyncio.get_running_loop().create_task(self._write(first), name="asr-writer")
+
+    async def send(self, pcm: bytes) -> None:
+        self._put(pcm)
+
+    async def finalize(self, utterance_id: int) -> None:
+        self._put(utterance_id)
+
+    async def transcripts(self) -> AsyncIterator[Transcript]:
+        while not self._closed:
+            utterance = await self._utterances.get()
+            if utterance is None:
+                return
+            if isinstance(utterance, ProviderError):
+                raise utterance
+            try:
+                async for transcript in utterance.transcripts():
+                    yield transcript
+            except ProviderError:
+                if self._closed:
+                    return
+                self._writer.cancel()
+                raise
+            self._open.discard(utterance)
+            await utterance.close()
+
+    async def close(self) -> None:
+        self._closed = True
+        self._writer.cancel()
+        await asyncio.gather(self._writer, return_exceptions=True)
+        while self._utterances.full():
+            self._utterances.get_nowait()
+        self._utterances.put_nowait(None)
+        await asyncio.gather(*(utterance.close() for utterance in self._open))
+
+    def _put(self, item: bytes | int) -> None:
+        if self._writer.done():
+            raise ProviderUnavailable(NAME, "the recognition stream has broken")
+        try:
+            self._outgoing.put_nowait(item)
+        except asyncio.QueueFull as error:
+            raise ProviderUnavailable(NAME, "the recogniser does not keep up with the call's audio") from error
+
+    async def _write(self, utterance: VoskUtterance) -> None:
+        try:
+            while True:
+                utterance_id = await self._write_audio(utterance)
+                await utterance.end(utterance_id)
+                utterance = await self._connect()
+                self._open.add(utterance)
+                await self._utterances.put(utterance)
+        except ProviderError as error:
+            await self._utterances.put(error)
+
+    async def _write_audio(self, utterance: VoskUtterance) -> int:
+        """The audio up to the end of the utterance, whose id it gives."""
+        audio = bytearray()
+        while isinstance(item := await self._outgoing.get(), bytes):
+            audio += item
+            if len(audio) >= self._message_bytes:
+                await utterance.send(bytes(audio))
+                audio.clear()
+        if audio:
+            await utterance.send(bytes(audio))
+        return item
+
+
+class VoskWsRecognizer:
+    """Recognition by the Vosk server at `[asr.vosk_ws] url`."""
+
+    name = NAME
+
+    def __init__(self, settings: AsrSettings, own: VoskWsSettings) -> None:
+        self._phrase_list = list(own.phrase_list)
+        self._server = WebSocketServer(NAME, own.url, settings.timeout)
+        self._server.start()
+
+    @property
+    def ready(self) -> bool:
+        return self._server.ready
+
+    async def open(self, sample_rate_hz: int, phrases: Sequence[str] = ()) -> RecognitionStream:
+        # Vosk cannot be biased: `phrases` as its list would take every other word away.
+        async def connect() -> VoskUtterance:
+            return await self._begin(sample_rate_hz)
+
+        return VoskRecognitionStream(connect, await connect(), sample_rate_hz)
+
+    async def close(self) -> None:
+        await self._server.close()
+
+    async def _begin(self, sample_rate_hz: int) -> VoskUtterance:
+        config: dict[str, object] = {"sample_rate": sample_rate_hz, "words": False, "max_alternatives": 0}
+        if self._phrase_list:
+            config["phrase_list"] = self._phrase_list
+        connection = await self._server.connect()
+        try:
+            await connection.send({"config": config})
+        except (ProviderError, asyncio.CancelledError):
+            await connection.close()
+            raise
+        return VoskUtterance(NAME, connection)
+
+
+def build(settings: AsrSettings, own: VoskWsSettings) -> VoskWsRecognizer:
+    return VoskWsRecognizer(settings, own)
