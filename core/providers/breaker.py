@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
+from core.errors import ProviderError, ProviderRejected, ProviderTimeout
 from core.observability import metrics
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,7 @@ class State(Enum):
 
 
 class CircuitBreaker:
-    """Counts one provider's failures, for all calls that use it.
-
-    Every request is told of by `began`, and then by one of `succeeded`, `failed` and `abandoned`.
-    """
+    """Counts one provider's failures, for all calls that use it."""
 
     def __init__(
         self,
@@ -46,7 +44,8 @@ class CircuitBreaker:
         self._clock = clock
         self._failures = 0
         self._opened_at_s: float | None = None
-        self._probed_at_s: float | None = None
+        self._probe: Trial | None = None
+        self._probed_at_s = 0.0
         self._gauge = metrics.BREAKER_OPEN.labels(stage, provider)
         self._gauge.set(0)
 
@@ -61,21 +60,23 @@ class CircuitBreaker:
         state = self.state
         if state is State.HALF_OPEN:
             # A probe of which nothing was heard for as long as this keeps nobody waiting.
-            return self._probed_at_s is None or self._clock() - self._probed_at_s >= self._retry_s
+            return self._probe is None or self._clock() - self._probed_at_s >= self._retry_s
         return state is State.CLOSED
 
-    def began(self) -> None:
-        """A request goes to the provider; in half-open it is the probe."""
-        if self.state is State.HALF_OPEN:
-            self._probed_at_s = self._clock()
+    def began(self) -> "Trial":
+        """A request goes to the provider, be it allowed or not; in half-open it is the probe."""
+        trial = Trial(self)
+        if self.state is State.HALF_OPEN and self.allows():
+            self._probe, self._probed_at_s = trial, self._clock()
             log.info("provider is tried again", extra={"stage": self.stage, "provider": self.provider})
+        return trial
 
     def succeeded(self) -> None:
         """A request was served to its end: the provider is well, whatever was known of it."""
         self._failures = 0
-        self._probed_at_s = None
         if self._opened_at_s is not None:
             self._opened_at_s = None
+            self._probe = None
             self._gauge.set(0)
             log.info("provider is well again", extra={"stage": self.stage, "provider": self.provider})
 
@@ -83,17 +84,53 @@ class CircuitBreaker:
         """A request was not served, through the provider's fault; `reason` is one word for the log."""
         state = self.state
         self._failures += 1
-        self._probed_at_s = None
         # One that was under way when the breaker opened is no news.
         if state is State.OPEN or (state is State.CLOSED and self._failures < self._failures_max):
             return
         self._opened_at_s = self._clock()
+        self._probe = None
         self._gauge.set(1)
         log.warning(
             "provider is left out",
             extra={"stage": self.stage, "provider": self.provider, "reason": reason, "retry_s": self._retry_s},
         )
 
+    def abandoned(self, trial: "Trial") -> None:
+        """A request said nothing about the provider; where it was the probe, another may be."""
+        if self._probe is trial:
+            self._probe = None
+
+
+class Trial:
+    """One request to a provider: the first that is said of how it went is what counts."""
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self.settled = False
+
+    def succeeded(self) -> None:
+        if not self.settled:
+            self.settled = True
+            self._breaker.succeeded()
+
+    def failed(self, error: Exception) -> None:
+        """A fault of the request's own does not count against the provider."""
+        if isinstance(error, ProviderError) and not isinstance(error, ProviderRejected):
+            if not self.settled:
+                self.settled = True
+                self._breaker.failed(reason_of(error))
+        else:
+            self.abandoned()
+
     def abandoned(self) -> None:
-        """A request ended, and says nothing about the provider: the caller spoke, or what was asked was wrong."""
-        self._probed_at_s = None
+        """It says nothing about the provider: the caller spoke, or did not wait for the end."""
+        if not self.settled:
+            self.settled = True
+            self._breaker.abandoned(self)
+
+
+def reason_of(error: ProviderError) -> str:
+    """One word for logs and metrics."""
+    if isinstance(error, ProviderTimeout):
+        return "timeout"
+    return "rejected" if isinstance(error, ProviderRejected) else "unavailable"

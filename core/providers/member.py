@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from core.errors import ProviderError, ProviderRejected, ProviderTimeout
+from core.errors import ProviderError
 from core.observability import metrics
-from core.providers.breaker import CircuitBreaker
+from core.providers.breaker import CircuitBreaker, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,6 @@ class Member(Generic[P]):
         """Whether it is worth a request: a service that is not ready is left out like one that failed."""
         return self.provider.ready and self.breaker.allows()
 
-    def blame(self, error: ProviderError) -> None:
-        """Counts a failure against the provider, unless the request itself was at fault."""
-        if isinstance(error, ProviderRejected):
-            self.breaker.abandoned()
-        else:
-            self.breaker.failed(reason_of(error))
-
 
 class Candidates(Generic[P]):
     """Whom to try for one request, each once: those that are usable, in order, and then the others all the same."""
@@ -65,18 +58,6 @@ class Candidates(Generic[P]):
     def replaceable(self) -> bool:
         """Whether a usable one is left: else whoever was asked last is waited for, however slow."""
         return any(member.usable for member in self._left)
-
-
-def first(members: Sequence[Member[P]]) -> Member[P]:
-    """The one that would be tried first. There must be one."""
-    return next((member for member in members if member.usable), members[0])
-
-
-def reason_of(error: ProviderError) -> str:
-    """One word for logs and metrics."""
-    if isinstance(error, ProviderTimeout):
-        return "timeout"
-    return "rejected" if isinstance(error, ProviderRejected) else "unavailable"
 
 
 def note_takeover(stage: str, error: ProviderError, failed: Member[P], successor: Member[P]) -> None:
