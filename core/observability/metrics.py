@@ -4,6 +4,11 @@ from prometheus_client import Counter, Gauge, Histogram
 
 CALLS = Counter("oavc_calls_total", "Calls that ended, by transport and reason", ["transport", "reason"])
 CALLS_REFUSED = Counter("oavc_calls_refused_total", "Calls that were not taken, by SIP status", ["transport", "status"])
+OUTBOUND_CALLS = Counter(
+    "oavc_outbound_calls_total",
+    "Calls that were to be placed, by transport and outcome: placed, or the HTTP status of the refusal",
+    ["transport", "outcome"],
+)
 ACTIVE_CALLS = Gauge("oavc_active_calls", "Calls that are up")
 TASKS = Gauge("oavc_event_loop_tasks", "Tasks on the calls' event loop: with no call up always the same number")
 CALL_SECONDS = Histogram(
@@ -24,6 +29,12 @@ STAGE_SECONDS = Histogram(
 BARGE_INS = Counter("oavc_barge_ins_total", "Utterances that the caller cut short")
 FALSE_BARGE_INS = Counter("oavc_false_barge_ins_total", "Interruptions without words, after which the agent went on")
 UNGROUNDED = Counter("oavc_ungrounded_clauses_total", "Clauses of the model's held back for facts nobody gave it")
+TOOL_CALLS = Counter(
+    "oavc_tool_calls_total",
+    "Calls of tools by the model: done, accepted (follows when the caller has heard the reply), repeated (not done "
+    "again), refused (no such tool, or not its arguments), failed",
+    ["tool", "outcome"],
+)
 PROVIDER_FAILURES = Counter("oavc_provider_failures_total", "Failures that a caller could notice", ["stage"])
 TAKEOVERS = Counter(
     "oavc_provider_takeovers_total",
@@ -39,3 +50,9 @@ MOS = Histogram(
     "oavc_call_mos", "E-model estimate of the caller's audio", buckets=(1, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.4)
 )
 PACKETS_LOST = Counter("oavc_rtp_packets_lost_total", "RTP packets of callers that never arrived")
+TWILIO_REFUSED = Counter(
+    "oavc_twilio_refused_total", "Requests and streams in Twilio's name that were not taken, by reason", ["reason"]
+)
+TWILIO_FRAMES_DISCARDED = Counter(
+    "oavc_twilio_frames_discarded_total", "Messages of Twilio's streams that were dropped, by reason", ["reason"]
+)

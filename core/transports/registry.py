@@ -8,7 +8,7 @@ from core.transports.base import Host, Transport, TransportFactory
 from services.common.settings import ConfigurationError, Section, key
 
 # Name -> module with a `FACTORY`.
-_TRANSPORTS = {"opensips": "core.transports.opensips.factory"}
+_TRANSPORTS = {"opensips": "core.transports.opensips.factory", "twilio": "core.transports.twilio.factory"}
 
 
 class TransportsSettings(Section):

@@ -1,0 +1,154 @@
+"""One Media Streams socket: what comes is bounded and makes sense, what goes does not wait for ever."""
+
+import asyncio
+import logging
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from core.observability import metrics
+from core.transports.twilio import messages
+from core.transports.twilio.framing import Framing
+from core.transports.twilio.messages import Connected, MalformedMessage, Media, Message, Start
+from core.transports.twilio.settings import TwilioSettings
+
+_log = logging.getLogger(__name__)
+
+# Of a second's audio, far more than the lead: beyond it `send` waits, and then gives up.
+_WRITE_BUFFER_BYTES = 16384
+_CLOSE_TIMEOUT_S = 1.0
+
+
+class SocketLost(ConnectionError):
+    """Nothing can be sent any more."""
+
+
+class StreamRefused(ValueError):
+    """The socket is not a call's. `reason` is one word, for a metric's label."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class MediaSocket:
+    """Upgraded with `accept`. One task reads, one task sends; `close` is for anyone."""
+
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request, settings: TwilioSettings) -> None:
+        self._socket = socket
+        self._request = request
+        self._settings = settings
+        self._stream_sid: str | None = None
+        self._framing = Framing("")
+        self._malformed = 0
+        self.stopped = False
+
+    @classmethod
+    async def accept(cls, request: web.Request, settings: TwilioSettings) -> "MediaSocket":
+        socket = web.WebSocketResponse(
+            timeout=_CLOSE_TIMEOUT_S,
+            max_msg_size=settings.max_message_bytes,
+            compress=False,
+            writer_limit=_WRITE_BUFFER_BYTES,
+        )
+        await socket.prepare(request)
+        return cls(socket, request, settings)
+
+    @property
+    def response(self) -> web.WebSocketResponse:
+        return self._socket
+
+    async def start(self, call_sid: str) -> Start:
+        """Reads up to the message that begins the stream.
+
+        Raises:
+            StreamRefused: it does not come in time, or names another call.
+        """
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s):
+                start = await self._first()
+        except TimeoutError as error:
+            raise StreamRefused("start_timeout") from error
+        if start.call_sid != call_sid:
+            raise StreamRefused("start_other_call")
+        self._stream_sid = start.stream_sid
+        self._framing = Framing(start.stream_sid)
+        await self._framing.begin()
+        return start
+
+    async def receive(self) -> tuple[Message, bytes] | None:
+        """The next message, with its audio if it has any; None once the socket is closed."""
+        while not self._socket.closed:
+            received = await self._socket.receive()
+            if received.type is WSMsgType.TEXT:
+                message = self._parse(received.data)
+                if isinstance(message, Media):
+                    return message, await self._framing.decode(received.data)
+                if message is not None:
+                    return message, b""
+            elif received.type is WSMsgType.BINARY:
+                self._discard("binary")
+            elif received.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                if self._socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+                    self._discard("too_big")
+                return None
+            if self._malformed > self._settings.max_malformed:
+                _log.warning("stream ended: too much of it makes no sense")
+                await self.close(WSCloseCode.POLICY_VIOLATION)
+                return None
+        return None
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Raises SocketLost: the socket is closed, or nobody reads at its other end. As do the other two."""
+        await self._send(await self._framing.encode(pcm))
+
+    async def send_clear(self) -> None:
+        await self._send(await self._framing.clear())
+
+    async def send_mark(self, name: str) -> None:
+        assert self._stream_sid is not None
+        await self._send(messages.mark(self._stream_sid, name))
+
+    async def close(self, code: int = WSCloseCode.OK) -> None:
+        """Says goodbye if that is heard soon, and lets go of the connection. Harmless when repeated. Never raises."""
+        try:
+            async with asyncio.timeout(2 * _CLOSE_TIMEOUT_S):
+                await self._socket.close(code=code)
+        except (TimeoutError, ConnectionError, RuntimeError):
+            self.abort()
+
+    def abort(self) -> None:
+        """Lets go of the connection at once. Never raises."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _first(self) -> Start:
+        while (received := await self.receive()) is not None:
+            message, _ = received
+            if isinstance(message, Start):
+                return message
+            if not isinstance(message, Connected):
+                self._discard("before_start")
+        raise StreamRefused("closed_before_start")
+
+    def _parse(self, text: str) -> Message | None:
+        try:
+            message = messages.parse(text, self._stream_sid)
+        except MalformedMessage as error:
+            self._discard(error.reason)
+            return None
+        if isinstance(message, Start) and self._stream_sid is not None:
+            self._discard("start_again")
+            return None
+        return message
+
+    def _discard(self, reason: str) -> None:
+        self._malformed += 1
+        metrics.TWILIO_FRAMES_DISCARDED.labels(reason).inc()
+
+    async def _send(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(self._settings.send_timeout_s):
+                await self._socket.send_str(text)
+        except (TimeoutError, ConnectionError, RuntimeError) as error:
+            self.abort()
+            raise SocketLost("nobody reads the stream") from error
