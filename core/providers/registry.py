@@ -20,7 +20,11 @@ PROVIDERS: dict[str, dict[str, str]] = {
         "openai": "core.providers.llm.openai",
         "scripted": "core.providers.llm.scripted",
     },
-    "tts": {"grpc": "core.providers.tts.grpc", "scripted": "core.providers.tts.scripted"},
+    "tts": {
+        "grpc": "core.providers.tts.grpc",
+        "piper_ws": "core.providers.tts.piper_ws",
+        "scripted": "core.providers.tts.scripted",
+    },
 }
 STAGES: tuple[type[ServiceSettings], ...] = (AsrSettings, LlmSettings, TtsSettings)
 

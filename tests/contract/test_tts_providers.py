@@ -18,6 +18,7 @@ from core.providers.base import Synthesizer
 from core.providers.registry import PROVIDERS
 from core.providers.settings import TtsSettings
 from core.providers.tts.grpc import GrpcSynthesizer
+from core.providers.tts.piper_ws import PiperWsSettings, PiperWsSynthesizer
 from core.providers.tts.scripted import ScriptedSynthesizer
 from services.common import correlation
 from services.common.lifecycle import Lifecycle
@@ -27,6 +28,8 @@ from services.tts.engines.piper import PiperEngine
 from services.tts.service import TtsService
 from services.tts.settings import SynthesisSettings
 from tests.contract.backend import WAIT_S, Backend, free_port, silent_port, until
+from tests.support.standins.piper_server import PiperServer
+from tests.support.standins.piper_server import real as real_piper_server
 from voice_api import tts_pb2, tts_pb2_grpc
 
 SENTENCE = "We are open from nine to six."
@@ -139,10 +142,28 @@ async def real_service() -> AsyncIterator[Synthesizer]:
         await provider.close()
 
 
+@contextlib.asynccontextmanager
+async def over_piper_wire() -> AsyncIterator[Synthesizer]:
+    async with PiperServer() as server:
+        provider = PiperWsSynthesizer(TtsSettings(), PiperWsSettings(url=server.url))
+        yield provider
+        await provider.close()
+
+
+@contextlib.asynccontextmanager
+async def real_over_piper_wire() -> AsyncIterator[Synthesizer]:
+    async with real_piper_server() as server:
+        provider = PiperWsSynthesizer(TtsSettings(), PiperWsSettings(url=server.url))
+        yield provider
+        await provider.close()
+
+
 Make = Callable[[], AbstractAsyncContextManager[Synthesizer]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
+    pytest.param(over_piper_wire, id="piper_ws"),
+    pytest.param(real_over_piper_wire, id="piper", marks=pytest.mark.engine),
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
 
@@ -174,7 +195,7 @@ def seconds(pcm: bytes, rate_hz: int) -> float:
 
 
 def test_every_registered_voice_is_here() -> None:
-    assert {param.id for param in EVERY} - {"service"} == set(PROVIDERS["tts"])
+    assert {param.id for param in EVERY} - {"service", "piper"} == set(PROVIDERS["tts"])
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000])
