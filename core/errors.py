@@ -7,15 +7,16 @@
     │   ├── Busy                  ours: as many calls as allowed, retry later (503)
     │   ├── Draining              ours: this process is ending, another one answers (503)
     │   └── PortsExhausted        ours: every RTP port is taken or still in quarantine (503)
+    ├── OutboundRefused           a call is not placed: `http_status` says why
     ├── CallEnded                 the leg is gone: nothing more can be played, sent or transferred
     ├── TransferFailed            the far end refused or did not answer the transfer; the call goes on
     ├── ProviderError             recogniser, model or voice
     │   ├── ProviderUnavailable   not reached, restarting, or out of capacity: retryable
     │   ├── ProviderTimeout       slower than its budget: retryable
     │   └── ProviderRejected      it refused what we sent: the same request would fail again
-    └── SignallingError           OpenSIPS did not do what it was asked
-        ├── SignallingTimeout     no answer over MI: retryable where the command may be repeated
-        └── SignallingRefused     OpenSIPS answered with an error: `code` and `reason` are its own
+    └── SignallingError           OpenSIPS or Twilio did not do what it was asked
+        ├── SignallingTimeout     no answer: retryable where the command may be repeated
+        └── SignallingRefused     the answer is an error: `code` and `reason` are its own
 
 Each says what failed; the call it failed for is in the log record's `call_id`.
 """
@@ -74,6 +75,22 @@ class PortsExhausted(CallRefused):
         super().__init__(503, reason, retry_after_s)
 
 
+class OutboundRefused(ConnectorError):
+    """A call is not placed.
+
+    Attributes:
+        http_status: of the answer to whoever asked for it (RFC 9110 15).
+        reason: what stands against it; names no number.
+        retry_after_s: when it may be asked for again, where time alone helps.
+    """
+
+    def __init__(self, http_status: int, reason: str, retry_after_s: int | None = None) -> None:
+        super().__init__(f"{http_status} {reason}")
+        self.http_status = http_status
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
 class CallEnded(ConnectorError):
     """The leg is gone."""
 
@@ -111,17 +128,17 @@ class ProviderRejected(ProviderError):
 
 
 class SignallingError(ConnectorError):
-    """OpenSIPS did not do what it was asked."""
+    """OpenSIPS or Twilio did not do what it was asked."""
 
 
 class SignallingTimeout(SignallingError):
-    """No answer came over MI."""
+    """No answer came."""
 
     retryable = True
 
 
 class SignallingRefused(SignallingError):
-    """OpenSIPS answered a command with an error."""
+    """A command was answered with an error."""
 
     def __init__(self, method: str, code: int, reason: str) -> None:
         super().__init__(f"{method}: {code} {reason}")

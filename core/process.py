@@ -7,8 +7,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from core.calls.handler import CallRunner
+from core.calls.outbound import Dialler, OutboundCalls
 from core.calls.registry import CallRegistry
-from core.calls.settings import CallSettings
+from core.calls.settings import CallSettings, OutboundSettings
 from core.dialogue import knowledge
 from core.dialogue.dialogue import Dialogue, fixed_phrases
 from core.dialogue.settings import DialogueSettings, SessionSettings
@@ -59,6 +60,8 @@ class Core:
         self._transports: list[Transport] = transports_registry.build(
             settings, Host(self._plane, self._registry.check_limits)
         )
+        diallers = {transport.name: transport for transport in self._transports if isinstance(transport, Dialler)}
+        self._outbound = OutboundCalls(settings[OutboundSettings], diallers, self._registry)
         self._rehearsed = False
         self._conversations = Conversations.build(
             self._providers,
@@ -82,6 +85,9 @@ class Core:
             "tts": self._providers.synthesizer.ready,
         }
 
+    def transports(self) -> dict[str, bool]:
+        return {transport.name: transport.ready for transport in self._transports}
+
     def not_ready_because(self) -> list[str]:
         reasons = [f"{name} is not ready" for name, ready in self.services().items() if not ready]
         reasons += [f"{transport.name} is not connected" for transport in self._transports if not transport.ready]
@@ -98,7 +104,7 @@ class Core:
             OSError: a port cannot be opened.
         """
         self._plane.start()
-        application = management.build(self._settings[ManagementSettings], self._registry, self)
+        application = management.build(self._settings[ManagementSettings], self._registry, self, self._outbound)
         for transport in self._transports:
             application.add_routes(transport.routes)
         web_runner = web.AppRunner(application, access_log=None)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from core.calls.settings import CallSettings
+from core.calls.settings import CallSettings, OutboundSettings
 from core.dialogue.http_tool import HttpToolSettings
 from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.management.settings import ManagementSettings
@@ -40,6 +40,7 @@ SECTIONS: tuple[type[Section], ...] = (
     DialogueSettings,
     HttpToolSettings,
     CallSettings,
+    OutboundSettings,
     ManagementSettings,
     CoreLogSettings,
     TracingSettings,

@@ -11,8 +11,11 @@ from typing import Any, Protocol
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from core.calls.outbound import OutboundCalls
 from core.calls.registry import CallRegistry
 from core.leg import EndReason
+from core.management.call_placement import CallPlacement
+from core.management.json_body import json_object
 from core.management.settings import ManagementSettings
 from core.observability import metrics
 
@@ -30,11 +33,16 @@ class Readiness(Protocol):
     def services(self) -> dict[str, bool]:
         """Each AI service's name, and whether it is connected."""
 
+    def transports(self) -> dict[str, bool]:
+        """Each enabled transport's name, and whether a call placed now would reach us over it."""
+
     def not_ready_because(self) -> list[str]:
         """What stands against taking a call now; empty when nothing does."""
 
 
-def build(settings: ManagementSettings, registry: CallRegistry, readiness: Readiness) -> web.Application:
+def build(
+    settings: ManagementSettings, registry: CallRegistry, readiness: Readiness, outbound: OutboundCalls
+) -> web.Application:
     """The application with all its routes."""
     api = _Api(settings, registry, readiness)
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_errors_as_json])
@@ -47,6 +55,7 @@ def build(settings: ManagementSettings, registry: CallRegistry, readiness: Readi
             web.get("/api/v1/status", api.status),
             web.post("/api/v1/call/start", api.call_start),
             web.get("/api/v1/calls", api.guarded(api.calls)),
+            web.post("/api/v1/calls", api.guarded(CallPlacement(outbound).place)),
             web.get("/api/v1/calls/recent", api.guarded(api.recent_calls)),
             web.get("/api/v1/calls/{call_id}", api.guarded(api.call)),
             web.delete("/api/v1/calls/{call_id}", api.guarded(api.hang_up)),
@@ -132,6 +141,9 @@ class _Api:
                 "services": {
                     name: "connected" if connected else "disconnected" for name, connected in services.items()
                 },
+                "transports": {
+                    name: "ready" if ready else "not ready" for name, ready in self._readiness.transports().items()
+                },
                 "active_calls": len(self._registry.active),
                 "timestamp": _now(),
             }
@@ -139,13 +151,7 @@ class _Api:
 
     async def call_start(self, request: web.Request) -> web.Response:
         """Whether a call would be taken; the call itself then comes over its transport."""
-        try:
-            body = await request.json()
-        except (ValueError, LookupError, RecursionError) as error:
-            # Not JSON, in a character set nobody knows, or nested too deeply to be read.
-            raise web.HTTPBadRequest(text=f"the body is no JSON: {error}") from error
-        if not isinstance(body, dict):
-            raise web.HTTPBadRequest(text="the body must be a JSON object")
+        body = await json_object(request)
         missing = [name for name in CALL_START_FIELDS if name not in body]
         if missing:
             raise web.HTTPBadRequest(text=f"missing: {', '.join(missing)}")

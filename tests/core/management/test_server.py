@@ -71,6 +71,7 @@ async def test_status_names_each_service(client: Client, process: Process) -> No
     assert body == {
         "status": "operational",
         "services": {"asr": "connected", "llm": "connected", "tts": "connected"},
+        "transports": {"opensips": "ready"},
         "active_calls": 1,
     }
     process.connected["llm"] = False
@@ -78,6 +79,12 @@ async def test_status_names_each_service(client: Client, process: Process) -> No
     body = await (await client.get("/api/v1/status")).json()
     assert body["status"] == "degraded"
     assert body["services"] == {"asr": "connected", "llm": "disconnected", "tts": "connected"}
+
+
+async def test_status_tells_the_transports_apart(client: Client, process: Process) -> None:
+    process.reachable = {"opensips": False, "twilio": True}
+    body = await (await client.get("/api/v1/status")).json()
+    assert body["transports"] == {"opensips": "not ready", "twilio": "ready"}
 
 
 @pytest.mark.parametrize("more", [{}, {"message": "hello"}])
@@ -193,6 +200,7 @@ GUARDED = [
     ("GET", "/api/v1/calls/recent"),
     ("GET", "/api/v1/calls/x"),
     ("DELETE", "/api/v1/calls/x"),
+    ("POST", "/api/v1/calls"),
 ]
 OPEN = ["/health", "/health/live", "/health/ready", "/metrics", "/api/v1/status"]
 
@@ -231,7 +239,7 @@ async def test_health_and_metrics_need_no_token(serve: Serve, path: str) -> None
     ],
 )
 async def test_without_a_token_only_this_machine_is_let_in(process: Process, peer: Any, local: bool) -> None:
-    application = server.build(ManagementSettings(), process.registry, process)
+    application = process.application(ManagementSettings())
 
     @web.middleware
     async def from_peer(request: web.Request, handler: Handler) -> web.StreamResponse:
