@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from core.agents.directory import AgentDirectory
 from core.calls.handler import CallRunner
 from core.calls.outbound import Dialler, OutboundCalls
 from core.calls.registry import CallRegistry
 from core.calls.settings import CallSettings, OutboundSettings
-from core.dialogue import knowledge
-from core.dialogue.dialogue import Dialogue, fixed_phrases
-from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.leg import EndReason
 from core.management import server as management
 from core.management.settings import ManagementSettings
@@ -20,41 +18,35 @@ from core.media.interpreter import settle_garbage_collector
 from core.media.plane import MediaPlane
 from core.media.settings import MediaSettings
 from core.observability.resident import resident_mb
-from core.pipeline.call_pipeline import Conversations
-from core.pipeline.phrase_book import PhraseBook
-from core.pipeline.settings import AudioSettings
-from core.providers import registry as providers_registry
-from core.providers.base import GenerationParameters, Providers
-from core.providers.settings import AsrSettings, LlmSettings
+from core.pipeline.voice_activity import VoiceActivity
+from core.providers.pool import ProviderPool
+from core.reload import NOT_RELOADED, ConfigurationInForce
+from core.settings import Configuration
 from core.transports import registry as transports_registry
 from core.transports.base import Host, Transport
 from services.common.lifecycle import Lifecycle
-from services.common.settings import Loaded
 
 log = logging.getLogger(__name__)
-
-PHRASE_BOOK_BYTES = 32 * 2**20
-# Every phone call speaks G.711; for wider codecs only what must be said with the voice away is kept.
-PHRASE_RATES_HZ = (8000,)
-WIDE_RATE_HZ = 16000
-URGENT_PHRASES = 8
 
 
 class Core:
     """The process, built from its settings. Needs a running loop."""
 
-    def __init__(self, settings: Loaded) -> None:
-        self._settings = settings
+    def __init__(self, configuration: Configuration, read: Callable[[], Configuration]) -> None:
+        """
+        Args:
+            read: reads the configuration again.
+
+        Raises:
+            ConfigurationError: what the settings name is not there, or cannot be set up so.
+        """
+        self._settings = settings = configuration.settings
         self._lifecycle = Lifecycle()
-        dialogue = settings[DialogueSettings]
-        session = settings[SessionSettings]
-        llm = settings[LlmSettings]
-        self._knowledge = (
-            knowledge.load(dialogue.knowledge) if dialogue.knowledge is not None else knowledge.Knowledge([])
+        self._pool = ProviderPool()
+        self._voice_activity = VoiceActivity()
+        self._in_force = ConfigurationInForce(
+            configuration, read, lambda briefings: AgentDirectory(briefings, self._pool, self._voice_activity)
         )
-        self._fixed_phrases = fixed_phrases(session, dialogue, self._knowledge)
-        self._providers: Providers = providers_registry.build(settings)
-        self._phrases = PhraseBook(self._providers.synthesizer, PHRASE_BOOK_BYTES)
         self._plane = MediaPlane(settings[MediaSettings])
         self._registry = CallRegistry(settings[CallSettings], resident_mb)
         self._transports: list[Transport] = transports_registry.build(
@@ -62,28 +54,11 @@ class Core:
         )
         diallers = {transport.name: transport for transport in self._transports if isinstance(transport, Dialler)}
         self._outbound = OutboundCalls(settings[OutboundSettings], diallers, self._registry)
-        self._rehearsed = False
-        self._conversations = Conversations.build(
-            self._providers,
-            self._phrases,
-            settings[AudioSettings],
-            GenerationParameters(llm.max_tokens, llm.temperature, llm.top_p),
-        )
-        self._make_dialogue: Callable[[], Dialogue] = lambda: Dialogue(session, dialogue, self._knowledge)
-        self._runner = CallRunner(
-            self._registry,
-            self._conversations,
-            self._make_dialogue,
-            settings[AsrSettings].phrases,
-            settings[CallSettings],
-        )
+        self._runner = CallRunner(self._registry, self._in_force, settings[CallSettings])
 
     def services(self) -> dict[str, bool]:
-        return {
-            "asr": self._providers.recognizer.ready,
-            "llm": self._providers.generator.ready,
-            "tts": self._providers.synthesizer.ready,
-        }
+        """Of the default agent."""
+        return self._in_force.default.conversations.providers.ready()
 
     def transports(self) -> dict[str, bool]:
         return {transport.name: transport.ready for transport in self._transports}
@@ -91,11 +66,18 @@ class Core:
     def not_ready_because(self) -> list[str]:
         reasons = [f"{name} is not ready" for name, ready in self.services().items() if not ready]
         reasons += [f"{transport.name} is not connected" for transport in self._transports if not transport.ready]
-        if not self._rehearsed:
+        if not self._in_force.rehearsed:
             reasons.append("starting")
         if self._registry.draining:
             reasons.append("shutting down")
         return reasons
+
+    def reload(self) -> None:
+        """Reads the configuration again: who answers calls from then on. Calls that are up notice nothing."""
+        if self._registry.draining:
+            log.warning(NOT_RELOADED, extra={"problem": "shutting down"})
+        else:
+            self._in_force.request_reload()
 
     async def run(self) -> None:
         """Serves until SIGTERM, then lets calls end.
@@ -114,7 +96,7 @@ class Core:
                 http = self._settings[ManagementSettings]
                 await web.TCPSite(web_runner, http.host, http.port).start()
                 background = [
-                    group.create_task(self._prepare(), name="prepare"),
+                    group.create_task(self._in_force.run(), name="configuration in force"),
                     *(
                         group.create_task(self._listen(transport), name=transport.name)
                         for transport in self._transports
@@ -128,8 +110,8 @@ class Core:
                     task.cancel()
         finally:
             await web_runner.cleanup()
-            await self._conversations.close()
-            await self._providers.close()
+            await self._pool.close()
+            await self._voice_activity.close()
             self._plane.close()
         log.info("stopped")
 
@@ -138,20 +120,6 @@ class Core:
             await transport.run(self._runner.handle)
         except OSError as error:
             raise OSError(f"{transport.name} cannot listen for calls: {error.strerror or error}") from error
-
-    async def _prepare(self) -> None:
-        """Makes the first call as quick as any, then renders what is always said alike, the most urgent first."""
-        for rate_hz in PHRASE_RATES_HZ:
-            await self._phrases.render(self._fixed_phrases[:1], rate_hz)
-        try:
-            await self._conversations.rehearse(self._make_dialogue())
-        except Exception:
-            # The first caller waits a little longer for the greeting; that is no reason to take no calls.
-            log.exception("rehearsal failed")
-        self._rehearsed = True
-        for rate_hz in PHRASE_RATES_HZ:
-            await self._phrases.render(self._fixed_phrases, rate_hz)
-        await self._phrases.render(self._fixed_phrases[:URGENT_PHRASES], WIDE_RATE_HZ)
 
     async def _drain(self) -> None:
         """Takes no more calls, lets those that are up end, and hangs up those that do not."""

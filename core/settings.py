@@ -2,9 +2,21 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.agents.settings import (
+    DEFAULT,
+    PREFIX,
+    AgentConfiguration,
+    AgentSettings,
+    Environment,
+    Ini,
+    is_flavor,
+    read_agent,
+    read_flavor,
+)
 from core.calls.settings import CallSettings, OutboundSettings
 from core.dialogue.http_tool import HttpToolSettings
 from core.dialogue.settings import DialogueSettings, SessionSettings
@@ -15,7 +27,7 @@ from core.providers import registry as providers
 from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
 from core.transports import registry as transports
 from services.common.logs import LogSettings
-from services.common.settings import ConfigurationError, Loaded, Section, key, load, read_ini
+from services.common.settings import ConfigurationError, Loaded, Section, describe, key, load, read_ini
 from services.common.tracing import TracingSettings
 
 
@@ -27,11 +39,8 @@ class CoreLogSettings(LogSettings):
     )
 
 
-# Beside these: each provider's own section, where it is named or has one in the file.
-SECTIONS: tuple[type[Section], ...] = (
-    transports.TransportsSettings,
-    *transports.sections(),
-    MediaSettings,
+# What one call is configured by, and an agent may say differently. Beside these: the sections of its providers.
+SECTIONS_OF_CALL: tuple[type[Section], ...] = (
     AsrSettings,
     LlmSettings,
     TtsSettings,
@@ -39,12 +48,20 @@ SECTIONS: tuple[type[Section], ...] = (
     SessionSettings,
     DialogueSettings,
     HttpToolSettings,
+)
+# What the process is configured by, from its start to its end.
+SECTIONS_OF_PROCESS: tuple[type[Section], ...] = (
+    transports.TransportsSettings,
+    *transports.sections(),
+    MediaSettings,
     CallSettings,
     OutboundSettings,
     ManagementSettings,
     CoreLogSettings,
     TracingSettings,
 )
+# Beside these: each provider's own section, where it is named or has one in the file.
+SECTIONS: tuple[type[Section], ...] = (*SECTIONS_OF_PROCESS, *SECTIONS_OF_CALL)
 # The services read their own sections of the same file.
 FOREIGN_SECTIONS = frozenset({"asr_service", "asr_engine", "llm_service", "tts_service", "synthesis", "models"})
 # The upstream connector asks it which AI answers a call; here one does.
@@ -62,20 +79,95 @@ def config_file(environ: Mapping[str, str], argument: str | None = None) -> Path
     return CONFIG_FILE_DEFAULT if CONFIG_FILE_DEFAULT.exists() else None
 
 
-def load_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> Loaded:
+@dataclass(frozen=True)
+class Configuration:
+    """All that core is told: the process' settings, and the agents, in the order of the file.
+
+    Attributes:
+        settings: every section; those of a call are the default agent's.
+        disabled: the names of agents that are left out.
+    """
+
+    settings: Loaded
+    agents: tuple[AgentConfiguration, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+    @property
+    def default(self) -> AgentConfiguration:
+        """Whoever answers where no other agent does."""
+        return AgentConfiguration(DEFAULT, AgentSettings(), self.settings)
+
+
+def load_settings(path: Path | None, environ: Environment = os.environ) -> Loaded:
     """Every section of core's, from the file and the environment over it.
+
+    Raises:
+        ConfigurationError: every unknown key and impossible value at once, the agents' too.
+    """
+    return load_configuration(path, environ).settings
+
+
+def load_configuration(path: Path | None, environ: Environment = os.environ) -> Configuration:
+    """Every section of core's, and every agent.
 
     Raises:
         ConfigurationError: every unknown key and impossible value at once.
     """
     ini = read_ini(path) if path is not None else {}
-    # A section of the upstream connector's for one of its AI flavors: nothing of ours is configured by it.
-    flavors = {name for name, keys in ini.items() if keys.keys() & {"disabled", "match"}}
-    sections = (*SECTIONS, *providers.sections(_named_providers(ini, environ)))
-    return load(sections, ini, environ, ignore=FOREIGN_SECTIONS | UPSTREAM_KEYS | flavors)
+    ours = {name for name in ini if name.startswith(PREFIX)}
+    flavors = {name for name, keys in ini.items() if name not in _known_sections() and is_flavor(name, keys)}
+    problems: list[str] = []
+    settings = Loaded({}, {})
+    try:
+        settings = load(
+            (*SECTIONS_OF_PROCESS, *_sections_of_call(ini, environ)),
+            ini,
+            environ,
+            ignore=FOREIGN_SECTIONS | UPSTREAM_KEYS | ours | flavors,
+        )
+        providers.check(*(settings[stage] for stage in providers.STAGES))
+    except ConfigurationError as error:
+        problems += error.problems
+    agents: list[AgentConfiguration] = []
+    for name in ini:
+        try:
+            if name in ours:
+                agents.append(read_agent(name, ini, environ, _sections_of_call, tuple(problems)))
+            elif name in flavors:
+                agents.append(read_flavor(name, ini, environ, settings))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    return Configuration(
+        settings,
+        tuple(agent for agent in agents if not agent.own.disabled),
+        tuple(agent.name for agent in agents if agent.own.disabled),
+    )
 
 
-def _named_providers(ini: Mapping[str, Mapping[str, str]], environ: Mapping[str, str]) -> list[tuple[str, str]]:
+def changed_for_a_restart(old: Loaded, new: Loaded) -> list[str]:
+    """The keys, "section.key", that differ and that only a new process heeds."""
+    return [
+        f"{section.section}.{name}"
+        for section in SECTIONS_OF_PROCESS
+        for name in section.model_fields
+        if getattr(old[section], name) != getattr(new[section], name)
+    ]
+
+
+def _sections_of_call(ini: Ini, environ: Environment) -> list[type[Section]]:
+    return [*SECTIONS_OF_CALL, *providers.sections(_named_providers(ini, environ))]
+
+
+def _known_sections() -> frozenset[str]:
+    """The sections that are not some flavor's of upstream's, whatever keys they have."""
+    keys = list(describe(SECTIONS))
+    elsewhere = {place.rpartition(".")[0] for each in keys for place in each.aliases} | {"engine"}
+    return FOREIGN_SECTIONS | elsewhere | {each.section for each in keys}
+
+
+def _named_providers(ini: Ini, environ: Environment) -> list[tuple[str, str]]:
     """The providers that are in use, and those that the file configures: (stage, name)."""
     named: dict[tuple[str, str], None] = {}
     for stage in providers.STAGES:
@@ -93,4 +185,13 @@ def _named_providers(ini: Mapping[str, Mapping[str, str]], environ: Mapping[str,
     return list(named)
 
 
-__all__ = ["SECTIONS", "ConfigurationError", "CoreLogSettings", "config_file", "load_settings"]
+__all__ = [
+    "SECTIONS",
+    "Configuration",
+    "ConfigurationError",
+    "CoreLogSettings",
+    "changed_for_a_restart",
+    "config_file",
+    "load_configuration",
+    "load_settings",
+]

@@ -4,17 +4,15 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Sequence
 
+from core.calls.agent import Agent, Agents
 from core.calls.registry import ActiveCall, CallRegistry
 from core.calls.settings import CallSettings
-from core.dialogue.dialogue import Dialogue
 from core.errors import CallEnded, CallRefused, SignallingError
 from core.leg import CallLeg, EndReason, LegEnded
 from core.observability import metrics
 from core.observability.call_record import CallRecord
 from core.observability.spans import call_span
-from core.pipeline.call_pipeline import Conversations
 from services.common import correlation
 
 log = logging.getLogger(__name__)
@@ -23,18 +21,9 @@ log = logging.getLogger(__name__)
 class CallRunner:
     """Takes each call a transport offers, and sees it through."""
 
-    def __init__(
-        self,
-        registry: CallRegistry,
-        conversations: Conversations,
-        make_dialogue: Callable[[], Dialogue],
-        phrases: Sequence[str],
-        settings: CallSettings,
-    ) -> None:
+    def __init__(self, registry: CallRegistry, agents: Agents, settings: CallSettings) -> None:
         self._registry = registry
-        self._conversations = conversations
-        self._make_dialogue = make_dialogue
-        self._phrases = phrases
+        self._agents = agents
         self._settings = settings
 
     async def handle(self, leg: CallLeg) -> None:
@@ -42,7 +31,12 @@ class CallRunner:
         token = correlation.call_id.set(leg.info.call_id)
         try:
             with self._registry.admitted(leg) as call, call_span(leg.info.call_id, leg.info.transport):
-                await self._run(call)
+                agent = self._agents.choose(leg.info)
+                lease = agent.lease.share()
+                try:
+                    await self._run(call, agent)
+                finally:
+                    await lease.release()
         except CallRefused as refusal:
             log.warning("call refused", extra={"status": refusal.sip_status, "reason": refusal.reason})
             metrics.CALLS_REFUSED.labels(leg.info.transport, refusal.sip_status).inc()
@@ -50,12 +44,14 @@ class CallRunner:
         finally:
             correlation.call_id.reset(token)
 
-    async def _run(self, call: ActiveCall) -> None:
+    async def _run(self, call: ActiveCall, agent: Agent) -> None:
         record = call.record
+        record.agent = agent.name
+        record.providers = agent.conversations.providers.names()
         ended = LegEnded(EndReason.ERROR)
         try:
             await call.leg.answer()
-            ended = await self._converse(call)
+            ended = await self._converse(call, agent)
         except CallRefused:
             record.ended_at = time.time()
             record.end_reason = "refused"
@@ -75,18 +71,18 @@ class CallRunner:
                 await call.leg.hang_up(ended.reason)
                 self._sum_up(call, ended)
                 # Last, for it waits for the model's service, and the caller should not.
-                await self._conversations.providers.generator.end_session(record.call_id)
+                await agent.conversations.providers.generator.end_session(record.call_id)
 
-    async def _converse(self, call: ActiveCall) -> LegEnded:
-        dialogue = self._make_dialogue()
+    async def _converse(self, call: ActiveCall, agent: Agent) -> LegEnded:
+        dialogue = agent.make_dialogue()
         allowed = asyncio.timeout(self._settings.session_timeout_minutes * 60)
         try:
             async with allowed:
-                return await self._conversations.run(call.leg, dialogue, call.record, self._phrases)
+                return await agent.conversations.run(call.leg, dialogue, call.record, agent.phrases)
         except TimeoutError:
             if not allowed.expired():
                 raise
-            await self._conversations.say_goodbye(call.leg, dialogue)
+            await agent.conversations.say_goodbye(call.leg, dialogue)
             return LegEnded(EndReason.SESSION_TIMEOUT)
 
     async def _reason_of(self, leg: CallLeg) -> LegEnded:
@@ -113,6 +109,7 @@ def _summary(record: CallRecord, detail: str) -> dict[str, object]:
     return {
         "reason": record.end_reason,
         "detail": detail,
+        "agent": record.agent,
         "duration_s": round(record.duration_s, 1),
         "turns": len(waits_ms),
         "interrupted": sum(turn.interrupted for turn in record.turns),

@@ -76,7 +76,12 @@ class TurnRecord:
 
 @dataclass(slots=True)
 class CallRecord:
-    """What is known of a call while it is up and after it has ended. Times are wall-clock seconds."""
+    """What is known of a call while it is up and after it has ended. Times are wall-clock seconds.
+
+    Attributes:
+        agent: the name of the agent that answers.
+        providers: stage -> the name of the provider that serves it.
+    """
 
     call_id: str
     transport: str
@@ -85,6 +90,8 @@ class CallRecord:
     started_at: float = field(default_factory=time.time)
     ended_at: float | None = None
     end_reason: str | None = None
+    agent: str = ""
+    providers: dict[str, str] = field(default_factory=dict)
     turns: list[TurnRecord] = field(default_factory=list)
     media: dict[str, Any] = field(default_factory=dict)
 
@@ -106,6 +113,8 @@ class CallRecord:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "end_reason": self.end_reason,
+            "agent": self.agent,
+            "providers": self.providers,
             "turns": [turn.as_json() for turn in self.turns],
             "media": self.media,
         }

@@ -56,3 +56,7 @@ TWILIO_REFUSED = Counter(
 TWILIO_FRAMES_DISCARDED = Counter(
     "oavc_twilio_frames_discarded_total", "Messages of Twilio's streams that were dropped, by reason", ["reason"]
 )
+RELOADS = Counter(
+    "oavc_reloads_total", "Times that the configuration was read again: reloaded, refused, superseded", ["outcome"]
+)
+CONFIGURATION_SINCE = Gauge("oavc_configuration_timestamp_seconds", "When the agents of now took over, in Unix time")

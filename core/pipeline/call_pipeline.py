@@ -41,26 +41,13 @@ GOODBYE_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Conversations:
-    """What every call's pipeline is built from."""
+    """What the pipelines of one agent's calls are built from."""
 
     providers: Providers
     phrases: PhraseBook
     audio: AudioSettings
     parameters: GenerationParameters
     voice_activity: VoiceActivity
-
-    @classmethod
-    def build(
-        cls, providers: Providers, phrases: PhraseBook, audio: AudioSettings, parameters: GenerationParameters
-    ) -> "Conversations":
-        """Loads what all calls share, so that the first call is answered as fast as any."""
-        params = VADParams(
-            confidence=audio.vad_threshold,
-            start_secs=audio.barge_in_ms / 1000,
-            stop_secs=VAD_STOP_S,
-            min_volume=audio.vad_min_volume,
-        )
-        return cls(providers, phrases, audio, parameters, VoiceActivity(params))
 
     async def run(self, leg: CallLeg, dialogue: Dialogue, record: CallRecord, phrases: Sequence[str]) -> LegEnded:
         """Talks on an answered leg until it ends; cancelling ends the conversation, not the leg."""
@@ -91,10 +78,6 @@ class Conversations:
         leg = EmptyLeg()
         await self.run(leg, dialogue, CallRecord(leg.info.call_id, leg.info.transport, "", ""), ())
         await self.providers.generator.end_session(leg.info.call_id)
-
-    async def close(self) -> None:
-        """Once no call is up."""
-        await self.voice_activity.close()
 
     async def _warm_up(self, dialogue: Dialogue, session_id: str) -> None:
         try:
@@ -138,7 +121,9 @@ class Conversations:
             Pipeline(
                 [
                     LegInput(leg, rate_hz, on_ended),
-                    VADProcessor(vad_analyzer=self.voice_activity.analyzer(), speech_activity_period=1.0),
+                    VADProcessor(
+                        vad_analyzer=self.voice_activity.analyzer(self._vad_params()), speech_activity_period=1.0
+                    ),
                     Recognition(self.providers.recognizer, rate_hz, phrases),
                     TurnLimit(self.audio.max_turn_s),
                     UserTurnProcessor(user_turn_strategies=turns, user_turn_stop_timeout=TURN_WATCHDOG_S),
@@ -152,4 +137,12 @@ class Conversations:
             enable_rtvi=False,
             enable_turn_tracking=False,
             check_dangling_tasks=False,
+        )
+
+    def _vad_params(self) -> VADParams:
+        return VADParams(
+            confidence=self.audio.vad_threshold,
+            start_secs=self.audio.barge_in_ms / 1000,
+            stop_secs=VAD_STOP_S,
+            min_volume=self.audio.vad_min_volume,
         )

@@ -25,6 +25,14 @@ class PhraseBook:
         """The phrase as 16-bit mono PCM, or None where it has not been rendered."""
         return self._audio.get((phrase, sample_rate_hz))
 
+    def take_over(self, phrases: Iterable[str], earlier: "PhraseBook") -> None:
+        """Keeps what another book of the same voice has of these phrases already."""
+        wanted = frozenset(phrases)
+        for (phrase, sample_rate_hz), pcm in earlier._audio.items():
+            if phrase in wanted and (phrase, sample_rate_hz) not in self._audio:
+                self._audio[phrase, sample_rate_hz] = pcm
+                self._size_bytes += len(pcm)
+
     async def render(self, phrases: Iterable[str], sample_rate_hz: int) -> None:
         """Renders each phrase that is still missing, waiting for the voice as long as it takes."""
         for phrase in phrases:

@@ -11,16 +11,15 @@ THREADS = 2
 
 
 class VoiceActivity:
-    """Makes an analyzer for each call. The first takes 50 ms and 10 MB, the others next to nothing."""
+    """Makes an analyzer for each call. The model takes 50 ms and 10 MB, once; an analyzer next to nothing."""
 
-    def __init__(self, params: VADParams) -> None:
-        self._params = params
-        self._prototype = SileroVADAnalyzer(params=params)
+    def __init__(self) -> None:
+        self._prototype = SileroVADAnalyzer()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="vad")
 
-    def analyzer(self) -> SileroVADAnalyzer:
+    def analyzer(self, params: VADParams) -> SileroVADAnalyzer:
         """A new analyzer: its states are its own; the ONNX session, which has none, and the threads are everybody's."""
-        return _SharedModelAnalyzer(self._prototype, self._params, self._threads)
+        return _SharedModelAnalyzer(self._prototype, params, self._threads)
 
     async def close(self) -> None:
         """Once no call is up."""

@@ -170,6 +170,10 @@ class Providers:
     generator: Generator
     synthesizer: Synthesizer
 
-    async def close(self) -> None:
-        for provider in (self.recognizer, self.generator, self.synthesizer):
-            await provider.close()
+    def names(self) -> dict[str, str]:
+        """Stage -> the provider's name in the settings."""
+        return {"asr": self.recognizer.name, "llm": self.generator.name, "tts": self.synthesizer.name}
+
+    def ready(self) -> dict[str, bool]:
+        """Stage -> whether it would be served now."""
+        return {"asr": self.recognizer.ready, "llm": self.generator.ready, "tts": self.synthesizer.ready}

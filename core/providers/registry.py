@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from core.providers.base import Providers
 from core.providers.settings import AsrSettings, LlmSettings, ServiceSettings, TtsSettings
 from services.common.settings import ConfigurationError, Section
 
@@ -81,18 +80,7 @@ def check(*stages: ServiceSettings) -> None:
         raise ConfigurationError(problems)
 
 
-def build(settings: Mapping[type[Section], Section]) -> Providers:
-    """The providers that the settings name. Needs a running loop.
-
-    Raises:
-        ConfigurationError: a name is not known, or a library is not installed.
-    """
-    stages = [cast(ServiceSettings, settings[stage]) for stage in STAGES]
-    check(*stages)
-    return Providers(*(build_one(stage, stage.provider[0], settings) for stage in stages))
-
-
 def build_one(stage: ServiceSettings, name: str, settings: Mapping[type[Section], Section]) -> Any:
-    """One provider of a stage, by its name."""
+    """One provider of a stage, by its name, which must be known. Needs a running loop."""
     found = module(stage.section, name)
     return found.build(stage, None if found.SETTINGS is None else settings[found.SETTINGS])

@@ -220,8 +220,8 @@ async def test_a_wrong_configuration_ends_with_2_and_names_everything(tmp_path: 
         (
             {"LLM_PROVIDER": "brain", "TTS_PROVIDER": "mouth"},
             [
-                "configuration: llm.provider: 'brain' is not known; known are grpc, scripted",
-                "configuration: tts.provider: 'mouth' is not known; known are grpc, scripted",
+                "configuration: llm.provider: 'brain' is not known; known are grpc, ",
+                "configuration: tts.provider: 'mouth' is not known; known are grpc, ",
             ],
         ),
         ({"KNOWLEDGE_FILE": "/nowhere/knowledge.md"}, ["configuration: /nowhere/knowledge.md: "]),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.calls.agent import Agent
 from core.calls.handler import CallRunner
 from core.calls.registry import CallRegistry
 from core.calls.settings import CallSettings
@@ -17,9 +18,11 @@ from core.observability.call_record import CallRecord
 from core.pipeline.call_pipeline import Conversations
 from core.pipeline.phrase_book import PhraseBook
 from core.pipeline.settings import AudioSettings
+from core.pipeline.voice_activity import VoiceActivity
 from core.providers.asr.scripted import ScriptedRecognizer
 from core.providers.base import GenerationParameters, Message, Providers
 from core.providers.llm.scripted import ScriptedGenerator
+from core.providers.pool import Lease
 from core.providers.tts.scripted import ScriptedSynthesizer
 from core.transports.clock import VirtualClock
 from core.transports.loopback import LoopbackCaller, LoopbackLeg, LoopbackTransport
@@ -53,6 +56,7 @@ class Office:
         self.generator = NotingGenerator()
         self.synthesizer = ScriptedSynthesizer(0.0)
         self.phrases = PhraseBook(self.synthesizer, 2**24)
+        self.voice_activity = VoiceActivity()
         self.transport = LoopbackTransport()
         self.resident_mb = 0.0
         self.make_dialogue: Callable[[], Dialogue] = self._dialogue
@@ -72,8 +76,14 @@ class Office:
         settings = CallSettings(**limits)
         self.registry = CallRegistry(settings, lambda: self.resident_mb)
         providers = Providers(ScriptedRecognizer(["What colour is it?"]), self.generator, self.synthesizer)
-        conversations = Conversations.build(providers, self.phrases, AudioSettings(), GenerationParameters())
-        self.runner = CallRunner(self.registry, conversations, self._new_dialogue, [], settings)
+        conversations = Conversations(
+            providers, self.phrases, AudioSettings(), GenerationParameters(), self.voice_activity
+        )
+        self.agent = Agent("default", conversations, self._new_dialogue, [], Lease(providers))
+        self.runner = CallRunner(self.registry, self, settings)
+
+    def choose(self, info: CallInfo) -> Agent:
+        return self.agent
 
     async def open(self) -> None:
         """Renders the fixed phrases, and takes calls from now on."""

@@ -14,6 +14,7 @@ from core.observability.call_record import CallRecord, TurnRecord
 from core.pipeline.call_pipeline import Conversations
 from core.pipeline.phrase_book import PhraseBook
 from core.pipeline.settings import AudioSettings
+from core.pipeline.voice_activity import VoiceActivity
 from core.providers.asr.scripted import ScriptedRecognizer
 from core.providers.base import GenerationParameters, Generator, Providers, Recognizer, Synthesizer
 from core.providers.llm.scripted import ScriptedGenerator
@@ -99,7 +100,7 @@ async def place() -> AsyncIterator[Place]:
         book = PhraseBook(setup.synthesizer, 2**24)
         if setup.rendered:
             await book.render(fixed_phrases(setup.session, setup.dialogue, KNOWLEDGE), 8000)
-        conversations = Conversations.build(providers, book, setup.audio, GenerationParameters())
+        conversations = Conversations(providers, book, setup.audio, GenerationParameters(), VoiceActivity())
         caller = transport.call()
         info = caller.leg.info
         talk = Talk(
