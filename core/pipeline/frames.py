@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from pipecat.frames.frames import DataFrame, SystemFrame, TTSAudioRawFrame
 
+from core.pipeline.effects import KeyPresses
+
 
 @dataclass
 class SpeechFrame(TTSAudioRawFrame):
@@ -23,6 +25,13 @@ class SpeechEndFrame(DataFrame):
     """Nothing more of an utterance follows."""
 
     utterance_id: int = 0
+
+
+@dataclass
+class SendDigitsFrame(DataFrame):
+    """Keys for the far end, behind the speech that went before."""
+
+    keys: KeyPresses = field(default_factory=lambda: KeyPresses(""))
 
 
 @dataclass

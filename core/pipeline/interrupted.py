@@ -32,7 +32,7 @@ class Interrupted:
 
     def note(self, utterance: Utterance, remainder: str) -> None:
         """It was cut short: the caller did not hear `remainder`, nor did what was to follow happen."""
-        exchange, action = utterance.exchange, utterance.prepared.reply.action
+        exchange, action = utterance.exchange, utterance.prepared.action
         if exchange.heard and not exchange.spoken:
             # Nothing of the answer was heard: the question still stands, and what follows belongs to it.
             self.question = utterance.question

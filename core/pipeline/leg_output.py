@@ -1,5 +1,6 @@
 """The tail of the pipeline: plays the agent's speech on the leg, and knows which words the caller heard."""
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -8,12 +9,15 @@ from pipecat.frames.frames import Frame, InterruptionFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from core.dialogue.conversation import words_heard
-from core.errors import CallEnded
+from core.errors import CallEnded, ConnectorError
 from core.leg import CallLeg
 from core.pipeline.drained import drained
-from core.pipeline.frames import SpeechEndFrame, SpeechFrame, SpeechOverFrame, SpeechStartedFrame
+from core.pipeline.frames import SendDigitsFrame, SpeechEndFrame, SpeechFrame, SpeechOverFrame, SpeechStartedFrame
 
 log = logging.getLogger(__name__)
+
+# Transports may have to ask somebody to do it.
+SEND_DIGITS_TIMEOUT_S = 15.0
 
 
 @dataclass(slots=True)
@@ -41,6 +45,8 @@ class LegOutput(FrameProcessor):
             await self.push_frame(frame, direction)
         elif isinstance(frame, SpeechFrame):
             await self._play(frame)
+        elif isinstance(frame, SendDigitsFrame):
+            await self._send_digits(frame)
         elif isinstance(frame, SpeechEndFrame):
             await self._finish(frame)
         else:
@@ -63,6 +69,15 @@ class LegOutput(FrameProcessor):
             await self._leg.play(frame.audio)
         except CallEnded:
             log.debug("speech after the end of the call")
+
+    async def _send_digits(self, frame: SendDigitsFrame) -> None:
+        # From here on it cannot be known that they were not sent.
+        frame.keys.sent = True
+        try:
+            async with asyncio.timeout(SEND_DIGITS_TIMEOUT_S):
+                await self._leg.send_digits(frame.keys.digits)
+        except (ConnectorError, TimeoutError) as error:
+            log.warning("digits not sent", extra={"error": type(error).__name__})
 
     async def _finish(self, frame: SpeechEndFrame) -> None:
         """Waits until the last word has gone out, so that what follows is timed by what the caller hears."""

@@ -20,10 +20,11 @@ class Preparation:
             self._prepared = self._begin(question)
 
     async def take(self, question: Question) -> PreparedReply:
-        """The reply to the question, begun now where another one was expected."""
+        """The reply to the question, begun now where another one was expected. What it asks for may happen."""
         await self.prepare(question)
-        prepared, self._prepared = self._prepared, None
-        return prepared or self._begin(question)
+        prepared, self._prepared = self._prepared or self._begin(question), None
+        prepared.take()
+        return prepared
 
     async def drop(self) -> None:
         prepared, self._prepared = self._prepared, None
@@ -31,4 +32,4 @@ class Preparation:
             await prepared.cancel()
 
     def _begin(self, question: Question) -> PreparedReply:
-        return PreparedReply(question.heard, question.reply(self._dialogue), self._maker)
+        return PreparedReply(question.heard, question.reply(self._dialogue), self._maker, question.effects)

@@ -5,16 +5,17 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from core.dialogue.clauses import ClauseAggregator, ends_sentence
-from core.dialogue.grounding import invented
+from core.dialogue.action import Action
 from core.dialogue.reply import Reply
 from core.dialogue.settings import DialogueSettings
 from core.errors import ProviderError
 from core.observability import metrics
+from core.pipeline.answer import Answer, Asking, Pause
+from core.pipeline.effects import Effects, KeyPresses, Requests
 from core.pipeline.phrase_book import PhraseBook
-from core.providers.base import GenerationParameters, Generator, Synthesizer, TakenOver
+from core.providers.base import GenerationParameters, Generator, Synthesizer
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +25,11 @@ STOP_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Audio of a reply; `text` is the clause it begins, "" where it goes on with one."""
+    """Audio of a reply, or keys to be sent behind it; `text` is the clause it begins, "" where it goes on with one."""
 
     pcm: bytes
     text: str
+    keys: KeyPresses | None = None
 
 
 @dataclass(slots=True)
@@ -49,15 +51,26 @@ class ReplyMaker:
     settings: DialogueSettings
     session_id: str
     sample_rate_hz: int
+    requests: Requests = field(default_factory=Requests)
 
-    async def pieces(self, reply: Reply, times: ReplyTimes) -> AsyncGenerator[Piece, None]:
-        """The reply's audio as it is made. A provider that fails, or keeps the caller waiting, is apologised for."""
+    def answer(self, reply: Reply, effects: Effects) -> Answer:
+        """The reply's words; `effects` is what was done for its question already."""
+        return Answer(
+            reply, Asking(self.generator, self.parameters, self.settings, self.session_id, self.requests), effects
+        )
+
+    async def pieces(self, answer: Answer, times: ReplyTimes, taken: asyncio.Event) -> AsyncGenerator[Piece, None]:
+        """The answer's audio as it is made. A provider that fails, or keeps the caller waiting, is apologised for."""
         try:
-            async with aclosing(self._spoken(reply, times)) as pieces:
+            async with aclosing(self._spoken(answer, times)) as pieces:
                 while (piece := await self._next(pieces)) is not None:
-                    yield piece
+                    if isinstance(piece, Pause):
+                        # The caller may speak for as long as they like.
+                        await taken.wait()
+                    else:
+                        yield piece
             if not times.synthesised_s:
-                log.warning("reply without a sound", extra={"source": reply.source})
+                log.warning("reply without a sound")
                 for piece in self._instead(self.settings.way_out_message, times):
                     yield piece
         except (ProviderError, ValueError, TimeoutError) as error:
@@ -69,15 +82,21 @@ class ReplyMaker:
             for piece in self._instead(self.settings.apology_message, times):
                 yield piece
 
-    async def _next(self, pieces: AsyncGenerator[Piece, None]) -> Piece | None:
+    async def _next(self, pieces: AsyncGenerator[Piece | Pause, None]) -> Piece | Pause | None:
         async with asyncio.timeout(self.settings.answer_timeout_s):
             return await anext(pieces, None)
 
-    async def _spoken(self, reply: Reply, times: ReplyTimes) -> AsyncGenerator[Piece, None]:
-        async with aclosing(self._clauses(reply)) as clauses:
-            async for clause in clauses:
+    async def _spoken(self, answer: Answer, times: ReplyTimes) -> AsyncGenerator[Piece | Pause, None]:
+        async with aclosing(answer.parts()) as parts:
+            async for part in parts:
+                if isinstance(part, Pause):
+                    yield part
+                    continue
+                if isinstance(part, KeyPresses):
+                    yield Piece(b"", "", part)
+                    continue
                 times.answered_s = times.answered_s or time.monotonic()
-                async with aclosing(self.say(clause)) as pieces:
+                async with aclosing(self.say(part)) as pieces:
                     async for piece in pieces:
                         times.synthesised_s = times.synthesised_s or time.monotonic()
                         yield piece
@@ -108,38 +127,6 @@ class ReplyMaker:
         pcm = self.phrases.get(text, self.sample_rate_hz)
         return None if pcm is None else Piece(pcm, text)
 
-    async def _clauses(self, reply: Reply) -> AsyncGenerator[str, None]:
-        if reply.text is not None:
-            yield reply.text
-            return
-        said: list[str] = []
-        async with aclosing(self._model_clauses(reply)) as clauses:
-            async for clause in clauses:
-                facts = invented(clause, (*reply.given, *said)) if self.settings.grounded else set()
-                if facts or clause in said:
-                    # What follows a wrong or repeated clause rests on it.
-                    metrics.UNGROUNDED.inc(bool(facts))
-                    log.info("clause held back", extra={"facts": len(facts), "repeated": clause in said})
-                    break
-                said.append(clause)
-                yield clause
-                if sum(map(ends_sentence, said)) >= self.settings.max_sentences:
-                    break
-        if not said:
-            yield self.settings.way_out_message
-
-    async def _model_clauses(self, reply: Reply) -> AsyncGenerator[str, None]:
-        aggregator = ClauseAggregator()
-        async with aclosing(self.generator.generate(reply.messages, self.parameters, self.session_id)) as words:
-            async for generated in words:
-                if isinstance(generated, TakenOver):
-                    aggregator = ClauseAggregator()
-                elif isinstance(generated, str):
-                    for clause in aggregator.feed(generated):
-                        yield clause
-        for clause in aggregator.flush():
-            yield clause
-
 
 class PreparedReply:
     """A reply whose audio is being made while the caller may still go on speaking.
@@ -148,14 +135,25 @@ class PreparedReply:
     bounds it. Needs a running loop.
     """
 
-    def __init__(self, heard: str, reply: Reply, maker: ReplyMaker) -> None:
+    def __init__(self, heard: str, reply: Reply, maker: ReplyMaker, effects: Effects | None = None) -> None:
         self.heard = heard
         self.reply = reply
         self.times = ReplyTimes()
+        self._answer = maker.answer(reply, effects or Effects())
+        self._taken = asyncio.Event()
         self._pieces: list[Piece] = []
         self._news = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._make(maker), name="reply")
         self._task.add_done_callback(self._note_made)
+
+    @property
+    def action(self) -> Action:
+        """What follows once the caller has heard it: settled when all of it is made."""
+        return self._answer.action
+
+    def take(self) -> None:
+        """The caller's turn is over: what the model asks for may happen."""
+        self._taken.set()
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The audio made so far, then the rest as it is made."""
@@ -187,6 +185,6 @@ class PreparedReply:
             log.error("reply broke off", extra={"error": type(error).__name__})
 
     async def _make(self, maker: ReplyMaker) -> None:
-        async for piece in maker.pieces(self.reply, self.times):
+        async for piece in maker.pieces(self._answer, self.times, self._taken):
             self._pieces.append(piece)
             self._news.set()

@@ -121,6 +121,7 @@ class Responder(FrameProcessor):
         await self._preparation.drop()
         await self._speaking.stop()
         await self._leaving.stop()
+        await self._maker.requests.stop()
 
     # What the caller says
 
@@ -210,7 +211,7 @@ class Responder(FrameProcessor):
             metrics.BARGE_INS.inc()
             self._interrupted.note(utterance, frame.remainder)
         elif not utterance.followed:
-            await self._act(utterance.prepared.reply.action)
+            await self._act(utterance.prepared.action)
 
     async def _act(self, action: Action) -> None:
         match action:

@@ -9,7 +9,7 @@ from core.dialogue.conversation import Exchange
 from core.observability import metrics
 from core.observability.call_record import TurnRecord
 from core.observability.spans import record_turn
-from core.pipeline.frames import SpeechEndFrame, SpeechFrame, SpeechOverFrame
+from core.pipeline.frames import SendDigitsFrame, SpeechEndFrame, SpeechFrame, SpeechOverFrame
 from core.pipeline.question import Question
 from core.pipeline.reply_audio import PreparedReply, ReplyMaker
 
@@ -129,7 +129,10 @@ class Speaking:
                 said.append(piece.text)
                 utterance.turn.said = " ".join(said)
             utterance.sent = True
-            await self._push(utterance_id, piece.pcm, piece.text)
+            if piece.keys is not None:
+                await self._processor.push_frame(SendDigitsFrame(keys=piece.keys))
+            else:
+                await self._push(utterance_id, piece.pcm, piece.text)
         utterance.turn.answered_s = utterance.prepared.times.answered_s
         utterance.turn.synthesised_s = utterance.prepared.times.synthesised_s
         await self._processor.push_frame(SpeechEndFrame(utterance_id=utterance_id))
