@@ -9,6 +9,8 @@ from tools.caller.script import Network
 
 # How far behind its successor a reordered packet arrives: later than one more packet, earlier than two.
 _REORDER_DELAY_MS = 30.0
+# How long a TCP connection waits before it sends a lost segment again (Linux' TCP_RTO_MIN; RFC 6298 2.4 asks for more).
+_RETRANSMISSION_MS = 200.0
 
 
 class Impairments:
@@ -32,6 +34,10 @@ class Impairments:
         if duplicated * 100 < network.duplicate_percent:
             return (delay_ms, delay_ms + copy_late * max(network.jitter_ms, 1.0))
         return (delay_ms,)
+
+    def stream_delay_ms(self) -> float:
+        """How late the next message arrives over TCP, which loses, doubles and overtakes nothing."""
+        return next(iter(self.delays_ms()), _RETRANSMISSION_MS)
 
 
 def background_noise(network: Network, stream: int, sample_rate_hz: int, duration_s: float = 4.0) -> bytes | None:

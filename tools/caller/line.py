@@ -51,14 +51,14 @@ class PlacedCall(Protocol):
     def say(self, pcm: bytes, utterance: int) -> None:
         """Queues 16-bit PCM at 8 kHz behind what is still being said."""
 
-    async def press(self, digits: str, by: Literal["rfc4733", "info"]) -> None:
+    async def press(self, digits: str, by: Literal["rfc4733", "info"], /) -> None:
         """Presses keys. Telephone events go out one after the other, while the call is `busy`.
 
         Raises:
             LineError: the agent takes no such key presses.
         """
 
-    async def hold(self, direction: Literal["sendonly", "inactive"]) -> None:
+    async def hold(self, direction: Literal["sendonly", "inactive"], /) -> None:
         """Puts the agent on hold.
 
         Raises:

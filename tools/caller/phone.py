@@ -2,7 +2,6 @@
 
 import random
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 from core.audio.codecs import create_codec
 from core.rtp.packet import RtpError, RtpPacket, serialise
+from tools.caller import kernel_time
 from tools.caller.ear import Ear
 from tools.caller.impairments import Impairments
 from tools.caller.key_presses import key_press_packets
@@ -26,10 +26,6 @@ from tools.caller.trace import (
 from tools.caller.voice import Block, Voice
 
 _SAMPLES = SAMPLE_RATE_HZ * PTIME_MS // 1000
-# Not in the socket module: the kernel's receive time as a timespec (socket(7), Linux).
-_SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("@qq")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 _MAX_DATAGRAM_BYTES = 2048
 _RECEIVE_BUFFER_BYTES = 1 << 20
 
@@ -169,15 +165,10 @@ def _datagrams(source: socket.socket) -> Iterator[tuple[bytes, int, tuple[str, i
     """What waits on a socket, each with the time the kernel took it in."""
     while True:
         try:
-            datagram, ancillary, _, address = source.recvmsg(_MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
+            datagram, ancillary, _, address = source.recvmsg(_MAX_DATAGRAM_BYTES, kernel_time.ANCILLARY_BYTES)
         except (BlockingIOError, ConnectionRefusedError):
             return
-        at_ns = time.time_ns()
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
-                seconds, nanoseconds = _TIMESPEC.unpack(data[: _TIMESPEC.size])
-                at_ns = seconds * 1_000_000_000 + nanoseconds
-        yield datagram, at_ns, address
+        yield datagram, kernel_time.received_ns(ancillary), address
 
 
 def _port_pair(address: str) -> tuple[socket.socket, socket.socket]:
@@ -201,7 +192,7 @@ def _port_pair(address: str) -> tuple[socket.socket, socket.socket]:
 def _bound(address: str, port: int) -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        kernel_time.stamp(opened)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         opened.setblocking(False)
         opened.bind((address, port))

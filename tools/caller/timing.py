@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.caller.trace import PTIME_MS, ReceivedPacket, Trace
+from tools.caller.trace import PTIME_MS, SAMPLE_RATE_HZ, ReceivedPacket, Trace
 
 _NS_PER_MS = 1_000_000
 # A pause between two words is shorter than this, and one between two answers longer.
@@ -29,7 +29,7 @@ class RtpQuality:
     Attributes:
         lost: sequence numbers that never came.
         wrong_timestamp_steps: neighbours whose timestamps do not differ by what lies between them.
-        gap_error_p50_ms: of |gap - 20 ms| between neighbours.
+        gap_error_p50_ms: of |gap - length of the earlier one| between neighbours; 20 ms is the usual length.
     """
 
     received: int
@@ -40,6 +40,22 @@ class RtpQuality:
     gap_error_p50_ms: float | None
     gap_error_p99_ms: float | None
     gap_error_max_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far ahead the agent's audio came where it is sent before its time; None where too little was said.
+
+    Attributes:
+        min_ms: below 0 the phone's buffer ran dry for so long while the agent spoke.
+        gaps: how often it ran dry so; each is part of the gap errors.
+        pauses: how often it ran dry where the agent is taken to have paused.
+    """
+
+    min_ms: float | None
+    median_ms: float | None
+    gaps: int
+    pauses: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +137,9 @@ def rtp_quality(trace: Trace) -> RtpQuality:
     for earlier, later in itertools.pairwise(audio):
         if later.ssrc != earlier.ssrc or (later.sequence_number - earlier.sequence_number) % 65536 != 1:
             continue
-        gaps_ms.append(abs((later.at_ns - earlier.at_ns) / _NS_PER_MS - PTIME_MS))
         # G.711 carries one sample a byte.
+        spoken_ms = len(earlier.payload) * 1000 / SAMPLE_RATE_HZ
+        gaps_ms.append(abs((later.at_ns - earlier.at_ns) / _NS_PER_MS - spoken_ms))
         wrong_steps += (later.timestamp - earlier.timestamp) % 2**32 != len(earlier.payload)
     lost, duplicated, reordered = _sequence_faults(trace.received)
     return RtpQuality(
@@ -134,6 +151,15 @@ def rtp_quality(trace: Trace) -> RtpQuality:
         gap_error_p50_ms=percentile(gaps_ms, 50),
         gap_error_p99_ms=percentile(gaps_ms, 99),
         gap_error_max_ms=max(gaps_ms, default=None),
+    )
+
+
+def lead(trace: Trace) -> Lead:
+    return Lead(
+        min_ms=min(trace.leads_ms, default=None),
+        median_ms=percentile(trace.leads_ms, 50),
+        gaps=sum(lead_ms < 0 for lead_ms in trace.leads_ms),
+        pauses=len(trace.pauses_ms),
     )
 
 

@@ -63,7 +63,9 @@ class Trace:
         payload_type: of the agreed codec; other packets of the agent's are digits or comfort noise.
         invited_ns: when the INVITE's event was raised.
         replied_ns: when the final reply to it came.
-        discarded: datagrams that were no RTP, or from elsewhere.
+        discarded: datagrams that were no RTP, or from elsewhere; messages that made no sense.
+        leads_ms: what was left to play whenever more came, where audio is sent ahead; below 0 it had run dry.
+        pauses_ms: how long it had run dry where the agent is taken to have paused.
     """
 
     codec: str = "PCMU"
@@ -76,6 +78,8 @@ class Trace:
     rtcp_received: int = 0
     discarded: int = 0
     digits_received: str = ""
+    leads_ms: list[float] = field(default_factory=list)
+    pauses_ms: list[float] = field(default_factory=list)
 
     @property
     def received_audio(self) -> list[ReceivedPacket]:
