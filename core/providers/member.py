@@ -50,10 +50,6 @@ class Candidates(Generic[P]):
             self._left.remove(member)
         return member
 
-    def drop(self, member: Member[P]) -> None:
-        """It was tried already, or comes last by the order of things."""
-        self._left.remove(member)
-
     @property
     def replaceable(self) -> bool:
         """Whether a usable one is left: else whoever was asked last is waited for, however slow."""
