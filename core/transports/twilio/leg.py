@@ -3,81 +3,69 @@
 import asyncio
 import contextlib
 import logging
-import secrets
-from collections import deque
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import WSCloseCode
 
 from core.errors import CallEnded, CallRefused, SignallingError, TransferFailed
-from core.leg import (
-    AudioReceived,
-    CallInfo,
-    DigitReceived,
-    EndReason,
-    LegEnded,
-    LegEvent,
-    LegStatistics,
-)
-from core.observability import metrics
+from core.leg import CallInfo, DigitReceived, EndReason, LegEnded, LegEvent, LegStatistics
 from core.rtp.dtmf import KEYS
 from core.transports.twilio import twiml
 from core.transports.twilio.call_control import CallControl
+from core.transports.twilio.event_queue import EventQueue
 from core.transports.twilio.inbound import Inbound
-from core.transports.twilio.media_socket import MediaSocket, SocketLost
+from core.transports.twilio.media_socket import MediaSocket
 from core.transports.twilio.messages import SAMPLE_RATE_HZ, Dtmf, Mark, Media, Stop
 from core.transports.twilio.playout import Audio, Clear, MarkWanted, Playout
+from core.transports.twilio.redirection import Redirection
 from core.transports.twilio.settings import TwilioSettings
 
 _log = logging.getLogger(__name__)
 
-# Five seconds that nobody took; then the oldest goes.
+# Five seconds that nobody took.
 _UNREAD_MAX = 250
 # Twilio presses two keys a second.
 _DIGIT_S = 0.5
-_DRAIN_POLL_S = 0.02
+_POLL_S = 0.02
 
 
-class StreamAddresses:
-    """The addresses that this call's instructions name."""
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What this call's instructions name.
 
-    def __init__(self, stream: Callable[[str], str], dialled: str) -> None:
-        self.stream = stream
-        """From the name of the leg that takes the stream up again."""
-        self.dialled = dialled
-        """Asked what follows a transfer."""
+    Attributes:
+        stream: the address of a stream that follows the first, by its name.
+        dialled: asked what follows a transfer.
+    """
+
+    stream: Callable[[str], str]
+    dialled: str
 
 
 class TwilioLeg:
-    """A `CallLeg`. `serve` reads its stream, `carry` sends to it; both outlive a change of the stream."""
+    """A `CallLeg`. `serve` reads a stream, `carry` sends to the one there is: the call outlives a change of it."""
 
     def __init__(
-        self,
-        info: CallInfo,
-        settings: TwilioSettings,
-        control: CallControl | None,
-        addresses: StreamAddresses,
+        self, info: CallInfo, settings: TwilioSettings, control: CallControl | None, addresses: Addresses
     ) -> None:
         self._info = info
         self._settings = settings
         self._control = control
         self._addresses = addresses
         self._loop = asyncio.get_running_loop()
-        self._events: deque[LegEvent] = deque()
-        self._news = asyncio.Event()
+        self._events = EventQueue(_UNREAD_MAX)
         self._inbound = Inbound()
         self._playout = Playout(settings.lead_ms, settings.mark_overdue_s, self._loop.time)
+        self._redirection = Redirection(control, info.call_id, self._not_back)
         self._socket: MediaSocket | None = None
-        self._resumed = asyncio.Event()
         self._answered = False
-        self._redirecting = False
-        self._resume_name = ""
-        self._last: LegEnded | None = None
-        self.over = asyncio.Event()
-        self._released = asyncio.Event()
+        # Twilio may not know yet that the call is over.
+        self._lingers = False
         self._sent = 0
-        self._unread_dropped = 0
-        self._redirect_turn = asyncio.Lock()
+        self._released = asyncio.Event()
+        self.over = asyncio.Event()
 
     @property
     def info(self) -> CallInfo:
@@ -89,25 +77,18 @@ class TwilioLeg:
 
     async def answer(self) -> None:
         # The webhook's instructions have answered it: there is nothing to send.
-        if self._last is not None:
-            raise CallEnded("the caller gave up")
+        self._check_up()
         self._answered = True
 
     async def reject(self, refusal: Exception) -> None:
-        if self._end(EndReason.ERROR, str(refusal) if isinstance(refusal, CallRefused) else type(refusal).__name__):
-            busy = isinstance(refusal, CallRefused) and refusal.sip_status == 503
-            await self._close_socket(WSCloseCode.TRY_AGAIN_LATER if busy else WSCloseCode.INTERNAL_ERROR)
+        known = isinstance(refusal, CallRefused)
+        if self._end(EndReason.ERROR, str(refusal) if known else type(refusal).__name__, lingers=True):
+            await self._close_socket(WSCloseCode.TRY_AGAIN_LATER if known else WSCloseCode.INTERNAL_ERROR)
 
     async def receive(self) -> LegEvent:
-        while not self._events:
-            if self._last is not None:
-                return self._last
-            self._news.clear()
-            await self._news.wait()
-        return self._events.popleft()
+        return await self._events.take()
 
     async def play(self, pcm: bytes) -> None:
-        self._check_up()
         await self._playout.put(pcm)
 
     def clear_playback(self) -> None:
@@ -122,7 +103,7 @@ class TwilioLeg:
         return self._playout.played_ms
 
     async def send_digits(self, digits: str) -> None:
-        """As the seam says; the stream goes away meanwhile, and another one takes its place.
+        """As the seam says. The stream goes away meanwhile, and another one takes its place.
 
         Raises `SignallingError` as well: no key was pressed, and the call goes on.
         """
@@ -132,23 +113,16 @@ class TwilioLeg:
             raise ValueError("Not a key: only 0-9 * # A-D can be sent")
         if not digits:
             return
-        control = self._control
-        if control is None:
-            raise SignallingError("twilio.account_sid is not set: keys are pressed by the REST API")
-        async with self._redirect_turn:
+        async with self._redirection.turn:
             await self._drained()
-            self._resume_name = secrets.token_hex(8)
-            try:
-                await self._redirect(control, twiml.play_digits(digits, self._addresses.stream(self._resume_name)))
-                await self._stream_back(_DIGIT_S * len(digits))
-            finally:
-                self._resume_name = ""
+            away_s = _DIGIT_S * len(digits) + self._settings.api_timeout_s + self._settings.start_timeout_s
+            name = self._redirection.begin(away_s)
+            await self._redirect(twiml.play_digits(digits, self._addresses.stream(name)))
+            await self._redirection.back()
+        self._check_up()
 
     async def transfer(self, target: str) -> None:
         self._check_up()
-        control = self._control
-        if control is None:
-            raise TransferFailed("twilio.account_sid is not set: calls are transferred by the REST API")
         try:
             instructions = twiml.dial(
                 target,
@@ -156,102 +130,70 @@ class TwilioLeg:
                 action_url=self._addresses.dialled,
                 timeout_s=self._settings.transfer_timeout_s,
             )
-            async with self._redirect_turn:
+            async with self._redirection.turn:
                 self._check_up()
-                await self._redirect(control, instructions)
-                self._redirecting = False
+                self._redirection.begin(self._settings.api_timeout_s + self._settings.start_timeout_s)
+                await self._redirect(instructions)
         except (ValueError, SignallingError) as error:
             raise TransferFailed(str(error)) from error
         if self._end(EndReason.TRANSFERRED):
             await self._close_socket()
 
     async def hang_up(self, reason: EndReason) -> None:
-        if not self._end(reason):
-            return
-        try:
-            if self._control is not None:
-                await self._control.hang_up(self._info.call_id)
-        except SignallingError as error:
-            # Nothing follows the stream: closing it ends the call as well.
-            _log.warning("call was not hung up by the REST API", extra={"reason": str(error)})
-        finally:
-            await self._close_socket()
+        if self._end(reason, lingers=True):
+            try:
+                await self._hang_up_lingering()
+            finally:
+                await self._close_socket()
 
     def statistics(self) -> LegStatistics:
+        """What the caller's audio was worth is not estimated: how it reached Twilio is not told."""
         inbound = self._inbound
         return LegStatistics(
             packets_sent=self._sent,
             packets_received=inbound.received,
             packets_lost=inbound.lost,
             packets_duplicated=inbound.repeated,
-            packets_discarded=self._unread_dropped,
+            packets_discarded=self._events.dropped,
             jitter_ms=inbound.jitter_ms,
         )
 
     # The stream.
 
-    def awaits(self, resume_name: str) -> bool:
+    def awaits(self, name: str) -> bool:
         """Whether a stream of that name may take up the call again."""
-        return self._last is None and bool(resume_name) and secrets.compare_digest(resume_name, self._resume_name)
+        return self._events.last is None and self._redirection.expects(name)
 
     async def serve(self, socket: MediaSocket) -> None:
-        """Reads a stream until it closes. It ends the call with it, unless another one is to follow."""
-        if self._last is not None:
+        """Reads a stream until it closes. The call ends with it, unless another one is to follow."""
+        if self._events.last is not None:
             return
         self._socket = socket
         self._inbound.restart()
-        self._redirecting = False
-        self._resumed.set()
+        self._redirection.end()
         self._playout.begin()
-        stopped = False
+        detail = "the stream was closed"
         try:
-            silent_at_s = self._loop.time() + self._settings.media_timeout_s
-            while not stopped:
-                async with asyncio.timeout_at(silent_at_s):
-                    received = await socket.receive()
-                if received is None:
-                    break
-                message, pcm = received
-                if isinstance(message, Media):
-                    now_s = self._loop.time()
-                    silent_at_s = now_s + self._settings.media_timeout_s
-                    for event in self._inbound.receive(message, pcm, now_s):
-                        self._tell(event)
-                elif isinstance(message, Mark):
-                    self._playout.heard(message.name)
-                elif isinstance(message, Dtmf):
-                    self._tell(DigitReceived(message.digit))
-                stopped = isinstance(message, Stop)
+            detail = await self._read(socket)
         except TimeoutError:
-            self._end(EndReason.MEDIA_TIMEOUT, f"no media for {self._settings.media_timeout_s:.0f} s")
+            silent_s = self._settings.media_timeout_s
+            self._end(EndReason.MEDIA_TIMEOUT, f"no media for {silent_s:.0f} s", lingers=True)
         finally:
             if self._socket is socket:
                 self._socket = None
                 self._playout.suspend()
-                if not self._redirecting:
-                    self.caller_gone("the stream has ended" if stopped else "the stream was closed")
-
-    def release(self) -> None:
-        """Nothing is left of the call: another leg may take its name."""
-        self._released.set()
-
-    async def released(self, timeout_s: float) -> None:
-        """Waits for that, and not for long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._released.wait()
+                if socket.fault:
+                    self._end(EndReason.SIGNALLING_LOST, socket.fault, lingers=True)
+                elif not self._redirection.under_way:
+                    self.caller_gone(detail)
 
     async def carry(self) -> None:
         """Sends what is to be heard, at its time, until the call has ended."""
-        while True:
-            try:
+        with contextlib.suppress(CallEnded):
+            while True:
                 outgoing = await self._playout.take()
-            except CallEnded:
-                return
-            socket = self._socket
-            if socket is None:
-                continue
-            try:
+                socket = self._socket
+                assert socket is not None
                 match outgoing:
                     case Audio(pcm=pcm):
                         await socket.send_audio(pcm)
@@ -260,84 +202,89 @@ class TwilioLeg:
                         await socket.send_mark(name)
                     case Clear():
                         await socket.send_clear()
-            except SocketLost as error:
-                if self._socket is socket and not self._redirecting:
-                    self._end(EndReason.SIGNALLING_LOST, str(error))
 
     def caller_gone(self, detail: str) -> None:
         """The call is over, for all that Twilio says."""
         self._end(EndReason.CALLER_HUNG_UP if self._answered else EndReason.CALLER_CANCELLED, detail)
 
-    # Redirection: the call leaves its stream for other instructions.
-
-    async def _redirect(self, control: CallControl, instructions: str) -> None:
-        # Twilio may close the stream before it answers the request.
-        self._redirecting = True
-        self._resumed.clear()
+    async def release(self) -> None:
+        """Leaves nothing behind: another leg may take the call's name. Never raises."""
         try:
-            await control.redirect(self._info.call_id, instructions)
-        except BaseException:
-            self._redirecting = False
+            await self._hang_up_lingering()
+        finally:
+            await self._close_socket()
+            self._released.set()
+
+    async def released(self, timeout_s: float) -> None:
+        """Waits for that, and not for long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._released.wait()
+
+    async def _read(self, socket: MediaSocket) -> str:
+        """Until the stream is over; what is to be said of its end. Raises TimeoutError: no media came for too long."""
+        silent_at_s = self._loop.time() + self._settings.media_timeout_s
+        while True:
+            async with asyncio.timeout_at(silent_at_s):
+                received = await socket.receive()
+            if received is None:
+                return "the stream was closed"
+            match received[0]:
+                case Media() as media:
+                    silent_at_s = self._loop.time() + self._settings.media_timeout_s
+                    for event in self._inbound.receive(media, received[1], time.monotonic()):
+                        self._events.put(event)
+                case Mark(name=name):
+                    self._playout.heard(name)
+                case Dtmf(digit=digit):
+                    self._events.put(DigitReceived(digit))
+                case Stop():
+                    return ""
+
+    async def _redirect(self, instructions: str) -> None:
+        try:
+            await self._redirection.run(instructions)
+        except SignallingError:
             if self._socket is None:
                 self.caller_gone("the stream was closed")
             raise
-        self._check_up()
 
-    async def _stream_back(self, away_s: float) -> None:
-        """Waits for the stream that follows."""
-        try:
-            async with asyncio.timeout(away_s + self._settings.start_timeout_s):
-                await self._resumed.wait()
-        except TimeoutError:
-            self._redirecting = False
-            self._end(EndReason.SIGNALLING_LOST, "the stream did not come back")
-            await self._close_socket()
-        self._check_up()
+    def _not_back(self) -> None:
+        if self._socket is None:
+            self._end(EndReason.SIGNALLING_LOST, "the stream did not come back", lingers=True)
 
     async def _drained(self) -> None:
         while (queued_ms := self.queued_ms) > 0:
             self._check_up()
-            await asyncio.sleep(max(queued_ms / 1000, _DRAIN_POLL_S))
+            await asyncio.sleep(max(queued_ms / 1000, _POLL_S))
         self._check_up()
 
-    # Within.
+    # The end.
 
-    def _tell(self, event: LegEvent) -> None:
-        if self._last is not None:
-            return
-        if len(self._events) >= _UNREAD_MAX:
-            self._drop_oldest_audio()
-        self._events.append(event)
-        self._news.set()
-
-    def _drop_oldest_audio(self) -> None:
-        """Keys go last: a caller presses few, and each counts."""
-        for index, event in enumerate(self._events):
-            if isinstance(event, AudioReceived):
-                del self._events[index]
-                break
-        else:
-            self._events.popleft()
-        self._unread_dropped += 1
-        metrics.TWILIO_FRAMES_DISCARDED.labels("unread").inc()
-
-    def _end(self, reason: EndReason, detail: str = "") -> bool:
+    def _end(self, reason: EndReason, detail: str = "", *, lingers: bool = False) -> bool:
         """Whether this is what ended it."""
-        if self._last is not None:
+        if self._events.last is not None:
             return False
-        self._last = LegEnded(reason, detail)
-        self._events.clear()
+        self._lingers = lingers
+        self._events.end(LegEnded(reason, detail))
         self._playout.close()
-        self._resumed.set()
-        self._news.set()
+        self._redirection.end()
         self.over.set()
         return True
 
+    async def _hang_up_lingering(self) -> None:
+        """Nothing follows the stream, so closing it ends the call too; but that needs a connection that works."""
+        lingers, self._lingers = self._lingers, False
+        if lingers and self._control is not None:
+            try:
+                await self._control.hang_up(self._info.call_id)
+            except SignallingError as error:
+                _log.warning("call was not hung up by the REST API", extra={"reason": str(error)})
+
     async def _close_socket(self, code: int = WSCloseCode.OK) -> None:
-        socket = self._socket
-        if socket is not None:
-            await socket.close(code)
+        if self._socket is not None:
+            await self._socket.close(code)
 
     def _check_up(self) -> None:
-        if self._last is not None:
+        if self._events.last is not None:
             raise CallEnded("the call is not up")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from socket import SO_SNDBUF, SOL_SOCKET
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -13,13 +14,10 @@ from core.transports.twilio.settings import TwilioSettings
 
 _log = logging.getLogger(__name__)
 
-# Of a second's audio, far more than the lead: beyond it `send` waits, and then gives up.
+# More than a second's audio each, in the process and in its kernel: beyond that, sending waits.
 _WRITE_BUFFER_BYTES = 16384
+_KERNEL_BUFFER_BYTES = 16384
 _CLOSE_TIMEOUT_S = 1.0
-
-
-class SocketLost(ConnectionError):
-    """Nothing can be sent any more."""
 
 
 class StreamRefused(ValueError):
@@ -31,7 +29,11 @@ class StreamRefused(ValueError):
 
 
 class MediaSocket:
-    """Upgraded with `accept`. One task reads, one task sends; `close` is for anyone."""
+    """Upgraded with `accept`. One task reads, one task sends; `close` is for anyone.
+
+    Attributes:
+        fault: why it was closed, where that was for something its other end did or left undone.
+    """
 
     def __init__(self, socket: web.WebSocketResponse, request: web.Request, settings: TwilioSettings) -> None:
         self._socket = socket
@@ -40,7 +42,7 @@ class MediaSocket:
         self._stream_sid: str | None = None
         self._framing = Framing("")
         self._malformed = 0
-        self.stopped = False
+        self.fault = ""
 
     @classmethod
     async def accept(cls, request: web.Request, settings: TwilioSettings) -> "MediaSocket":
@@ -51,6 +53,11 @@ class MediaSocket:
             writer_limit=_WRITE_BUFFER_BYTES,
         )
         await socket.prepare(request)
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+            connection = request.transport.get_extra_info("socket")
+            if connection is not None:
+                connection.setsockopt(SOL_SOCKET, SO_SNDBUF, _KERNEL_BUFFER_BYTES)
         return cls(socket, request, settings)
 
     @property
@@ -90,15 +97,16 @@ class MediaSocket:
             elif received.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 if self._socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
                     self._discard("too_big")
+                    self.fault = "a message was too big"
                 return None
             if self._malformed > self._settings.max_malformed:
-                _log.warning("stream ended: too much of it makes no sense")
+                self.fault = "too much of the stream made no sense"
                 await self.close(WSCloseCode.POLICY_VIOLATION)
                 return None
         return None
 
     async def send_audio(self, pcm: bytes) -> None:
-        """Raises SocketLost: the socket is closed, or nobody reads at its other end. As do the other two."""
+        """A socket that is closed, or that nobody reads, takes it too: whoever receives is told. As for the others."""
         await self._send(await self._framing.encode(pcm))
 
     async def send_clear(self) -> None:
@@ -149,6 +157,9 @@ class MediaSocket:
         try:
             async with asyncio.timeout(self._settings.send_timeout_s):
                 await self._socket.send_str(text)
-        except (TimeoutError, ConnectionError, RuntimeError) as error:
+        except TimeoutError:
+            self.fault = "nobody reads the stream"
             self.abort()
-            raise SocketLost("nobody reads the stream") from error
+        except (ConnectionError, RuntimeError):
+            # Closed, or closing: receiving ends as well, and says it.
+            _log.debug("sent to a stream that is closed")

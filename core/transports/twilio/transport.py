@@ -14,7 +14,7 @@ from core.leg import CallHandler, CallInfo, EndReason
 from core.observability import metrics
 from core.transports.twilio import twiml
 from core.transports.twilio.call_control import CallControl
-from core.transports.twilio.leg import StreamAddresses, TwilioLeg
+from core.transports.twilio.leg import Addresses, TwilioLeg
 from core.transports.twilio.media_socket import MediaSocket, StreamRefused
 from core.transports.twilio.messages import Start
 from core.transports.twilio.public_url import PublicUrl
@@ -251,7 +251,7 @@ class TwilioTransport:
             claims.called,
             parameters={**start.parameters, **claims.parameters},
         )
-        addresses = StreamAddresses(
+        addresses = Addresses(
             lambda resumes: self._stream_url(at, Claims(claims.call_sid, "", "", resumes=resumes)),
             at.http(f"{self._settings.path}/dialled?{urlencode(claims.parameters)}"),
         )
@@ -278,8 +278,8 @@ class TwilioTransport:
             _log.exception("call failed")
         finally:
             await leg.hang_up(EndReason.ERROR)
+            await leg.release()
             del self._legs[leg.info.call_id]
-            leg.release()
 
     async def _converse(self, leg: TwilioLeg) -> None:
         """Runs the handler; however it ends, the call ends with it."""
