@@ -161,8 +161,9 @@ async def real_service() -> AsyncIterator[Recognizer]:
 
 
 @contextlib.asynccontextmanager
-async def over_vosk_wire() -> AsyncIterator[Recognizer]:
+async def over_vosk_wire(*, resets: bool = True) -> AsyncIterator[Recognizer]:
     async with VoskServer(scripted_decoders([QUESTION])) as server:
+        server.knows_reset = resets
         provider = VoskWsRecognizer(AsrSettings(), VoskWsSettings(url=server.url))
         yield provider
         await provider.close()
@@ -173,6 +174,7 @@ EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
     pytest.param(over_vosk_wire, id="vosk_ws"),
+    pytest.param(functools.partial(over_vosk_wire, resets=False), id="vosk_ws without reset"),
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
 
@@ -242,7 +244,7 @@ async def listen(recognizer: Recognizer, rate_hz: int = 8000) -> Listening:
 
 
 def test_every_registered_recogniser_is_here() -> None:
-    assert {param.id for param in EVERY} - {"service"} == set(PROVIDERS["asr"])
+    assert {param.id for param in EVERY} - {"service", "vosk_ws without reset"} == set(PROVIDERS["asr"])
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000])

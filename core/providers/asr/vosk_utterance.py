@@ -1,4 +1,4 @@
-"""One utterance on a connection of its own to a Vosk server: from its first audio to the text that answers eof."""
+"""One utterance on a connection to a Vosk server: from its first audio to the text that answers its end."""
 
 import asyncio
 import json
@@ -9,9 +9,10 @@ from core.errors import ProviderTimeout, ProviderUnavailable
 from core.providers.base import Transcript
 from core.providers.web_socket import Message, WebSocketConnection
 
-# The servers compare it as text: with other spaces it is no eof.
+# The servers compare them as text: with other spaces they are something else.
 EOF = '{"eof" : 1}'
-# A server so far behind is given up; what it had read by then is taken.
+RESET = '{"reset" : 1}'
+# A server so far behind is given up, with what it had read by then.
 FINAL_TIMEOUT_S = 3.0
 # What a recogniser with a list of phrases says for a word outside it.
 _UNKNOWN = "[unk]"
@@ -21,12 +22,13 @@ class VoskUtterance:
     """`send` and `end` are called by one task, `transcripts` is read by another.
 
     Every message of audio is answered with a partial result, or with the text of an utterance that the server
-    ended; so is eof. Some servers close the connection then, others leave that to the client.
+    ended; so is `end_word`, EOF or RESET. After eof some servers close the connection, others leave that to us.
     """
 
-    def __init__(self, provider: str, connection: WebSocketConnection) -> None:
+    def __init__(self, provider: str, connection: WebSocketConnection, end_word: str) -> None:
+        self.connection = connection
         self._provider = provider
-        self._connection = connection
+        self._end_word = end_word
         self._clock = asyncio.get_running_loop().time
         self._sent = 0
         self._answered = 0
@@ -38,7 +40,7 @@ class VoskUtterance:
 
     async def send(self, pcm: bytes) -> None:
         self._sent += 1
-        await self._connection.send(pcm)
+        await self.connection.send(pcm)
 
     async def end(self, utterance_id: int) -> None:
         """No audio follows."""
@@ -46,22 +48,31 @@ class VoskUtterance:
         self._asked_s = self._clock()
         if self._deadline is not None:
             self._deadline.reschedule(self._asked_s + FINAL_TIMEOUT_S)
-        await self._connection.send(EOF)
+        await self.connection.send(self._end_word)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether its connection serves no other."""
+        return self._end_word == EOF
+
+    def following(self) -> "VoskUtterance":
+        """The next one on the same connection; read when this one is."""
+        return VoskUtterance(self._provider, self.connection, self._end_word)
 
     async def transcripts(self) -> AsyncIterator[Transcript]:
         """Interim and stable ones, then one final, with which they end.
 
         Raises:
             ProviderUnavailable: the connection ended before the utterance.
-            ProviderTimeout: eof is not answered, and nothing had been read before.
+            ProviderTimeout: its end was not answered in time; the final with what had been read came before.
         """
         while True:
             try:
                 message = await self._receive()
             except TimeoutError as error:
-                if not self._text:
-                    raise ProviderTimeout(self._provider, "no text came at the end of an utterance") from error
-                break
+                if self._text:
+                    yield self._final()
+                raise ProviderTimeout(self._provider, "no text came at the end of an utterance") from error
             if message is None:
                 if self._utterance_id is None:
                     raise ProviderUnavailable(self._provider, "the server closed the connection")
@@ -74,17 +85,14 @@ class VoskUtterance:
             interim = self._interim(fields)
             if interim is not None and interim.text:
                 yield interim
-        yield self._final(self._utterance_id)
-
-    async def close(self) -> None:
-        await self._connection.close()
+        yield self._final()
 
     async def _receive(self) -> Message | None:
         due_s = None if self._utterance_id is None else self._asked_s + FINAL_TIMEOUT_S
         self._deadline = asyncio.timeout_at(due_s)
         try:
             async with self._deadline:
-                return await self._connection.receive()
+                return await self.connection.receive()
         finally:
             self._deadline = None
 
@@ -106,12 +114,12 @@ class VoskUtterance:
         if text is not None:
             self._ended, self._partial = f"{self._ended} {text}".strip(), ""
 
-    def _final(self, utterance_id: int | None) -> Transcript:
+    def _final(self) -> Transcript:
         text = self._text
         return Transcript(
             text,
             is_final=True,
-            utterance_id=utterance_id or 0,
+            utterance_id=self._utterance_id or 0,
             processing_ms=(self._clock() - self._asked_s) * 1000,
             rejected_reason="" if text else "silence",
         )

@@ -1,12 +1,11 @@
 """The recogniser of a Vosk server (github.com/alphacep/vosk-server, websocket/asr_server.py).
 
-The server ends utterances by its own endpointing, and says the last words of an unfinished one only when told
-`{"eof" : 1}`, after which it is done with the connection. So each utterance of ours has a connection of its own:
-`finalize` sends eof at once, and while the server reads the last words, which the caller of `finalize` waits for,
-the next connection is opened; the queue holds the audio meanwhile. The server's `{"reset" : 1}` would keep the
-connection, but only servers since the end of 2023 know it, others close, or take it for audio; the server frees
-and builds the same decoder anew for it. Feeding silence until the server endpoints takes as long as its endpoint
-at the least (0.5 s of audio), and is no promise. Figures: docs/providers/vosk_ws.md.
+The server ends utterances by its own endpointing, and says the last words of an unfinished one when it is told
+`{"reset" : 1}`, or `{"eof" : 1}`, after which it is done with the connection. So `finalize` is a reset. Where the
+server knows none, as those before the end of 2023 and the one in C++, it is eof, and while the server reads the
+last words the next connection is opened; the queue holds the audio meanwhile. A reset is the faster: the decoder
+keeps the part of its graph that it has built. Feeding silence until the server endpoints was no choice: it takes
+its 0.5 s of audio at the least, and at times never happens. Figures: docs/providers/vosk_ws.md.
 """
 
 import asyncio
@@ -14,10 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ClassVar
 
 from core.errors import ProviderError, ProviderUnavailable
-from core.providers.asr.vosk_utterance import VoskUtterance
+from core.providers.asr.vosk_utterance import EOF, RESET, VoskUtterance, parsed, text_of
 from core.providers.base import RecognitionStream, Transcript
 from core.providers.settings import AsrSettings
-from core.providers.web_socket import WebSocketServer
+from core.providers.web_socket import WebSocketConnection, WebSocketServer
 from services.common.settings import Section, key
 
 NAME = "vosk_ws"
@@ -27,6 +26,8 @@ QUEUE_FRAMES = 100
 QUEUE_UTTERANCES = 4
 # Kaldi reads in steps of 0.2 s: answers to shorter messages say nothing more.
 MESSAGE_MS = 60
+# A server that is asked whether it knows a reset makes its decoder first.
+RESET_TIMEOUT_S = 2.0
 
 Connect = Callable[[], Awaitable[VoskUtterance]]
 
@@ -43,7 +44,7 @@ SETTINGS = VoskWsSettings
 
 
 class VoskRecognitionStream:
-    """One call's audio, over one connection after another."""
+    """One call's audio, over one connection, or over one after another."""
 
     def __init__(self, connect: Connect, first: VoskUtterance, sample_rate_hz: int) -> None:
         self._connect = connect
@@ -52,7 +53,7 @@ class VoskRecognitionStream:
         # In the order of their finals; an error is why there is no further one, None that the stream is closed.
         self._utterances: asyncio.Queue[VoskUtterance | ProviderError | None] = asyncio.Queue(QUEUE_UTTERANCES)
         self._utterances.put_nowait(first)
-        self._open = {first}
+        self._open = {first.connection}
         self._closed = False
         self._writer = asyncio.get_running_loop().create_task(self._write(first), name="asr-writer")
 
@@ -77,8 +78,9 @@ class VoskRecognitionStream:
                     return
                 self._writer.cancel()
                 raise
-            self._open.discard(utterance)
-            await utterance.close()
+            if utterance.is_last:
+                self._open.discard(utterance.connection)
+                await utterance.connection.close()
 
     async def close(self) -> None:
         self._closed = True
@@ -87,7 +89,7 @@ class VoskRecognitionStream:
         while self._utterances.full():
             self._utterances.get_nowait()
         self._utterances.put_nowait(None)
-        await asyncio.gather(*(utterance.close() for utterance in self._open))
+        await asyncio.gather(*(connection.close() for connection in self._open))
 
     def _put(self, item: bytes | int) -> None:
         if self._writer.done():
@@ -102,8 +104,8 @@ class VoskRecognitionStream:
             while True:
                 utterance_id = await self._write_audio(utterance)
                 await utterance.end(utterance_id)
-                utterance = await self._connect()
-                self._open.add(utterance)
+                utterance = await self._connect() if utterance.is_last else utterance.following()
+                self._open.add(utterance.connection)
                 await self._utterances.put(utterance)
         except ProviderError as error:
             await self._utterances.put(error)
@@ -128,6 +130,7 @@ class VoskWsRecognizer:
 
     def __init__(self, settings: AsrSettings, own: VoskWsSettings) -> None:
         self._phrase_list = list(own.phrase_list)
+        self._resets: bool | None = None
         self._server = WebSocketServer(NAME, own.url, settings.timeout)
         self._server.start()
 
@@ -146,6 +149,17 @@ class VoskWsRecognizer:
         await self._server.close()
 
     async def _begin(self, sample_rate_hz: int) -> VoskUtterance:
+        if self._resets is not False:
+            connection = await self._configured(sample_rate_hz)
+            if await self._answers_reset(connection):
+                self._resets = True
+                return VoskUtterance(NAME, connection, RESET)
+            await connection.close()
+        connection = await self._configured(sample_rate_hz)
+        self._resets = False
+        return VoskUtterance(NAME, connection, EOF)
+
+    async def _configured(self, sample_rate_hz: int) -> WebSocketConnection:
         config: dict[str, object] = {"sample_rate": sample_rate_hz, "words": False, "max_alternatives": 0}
         if self._phrase_list:
             config["phrase_list"] = self._phrase_list
@@ -155,7 +169,20 @@ class VoskWsRecognizer:
         except (ProviderError, asyncio.CancelledError):
             await connection.close()
             raise
-        return VoskUtterance(NAME, connection)
+        return connection
+
+    async def _answers_reset(self, connection: WebSocketConnection) -> bool:
+        """Whether the server takes it for what it is, and not for audio. It makes its decoder on the way."""
+        try:
+            await connection.send(RESET)
+            async with asyncio.timeout(RESET_TIMEOUT_S):
+                answer = await connection.receive()
+        except (TimeoutError, ProviderError):
+            return False
+        except asyncio.CancelledError:
+            await connection.close()
+            raise
+        return answer is not None and text_of(parsed(answer)) is not None
 
 
 def build(settings: AsrSettings, own: VoskWsSettings) -> VoskWsRecognizer:

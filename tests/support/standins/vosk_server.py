@@ -23,6 +23,8 @@ from tests.support.standins.http_server import HttpStandIn, cut
 
 RATE_HZ = 8000.0
 THREADS = 2
+EOF = '{"eof" : 1}'
+RESET = '{"reset" : 1}'
 
 
 class VoskServer(HttpStandIn):
@@ -31,11 +33,12 @@ class VoskServer(HttpStandIn):
     Attributes:
         refusal: HTTP status with which it refuses connections.
         may_read: it takes no message before.
-        may_answer_eof: it does not answer eof before.
+        may_answer_end: it does not say the last words of an utterance before.
         die_after: replies after which it cuts a connection.
         end_after: replies after which it closes one in good order.
-        takes_config_for_audio: as websocket-cpp does, which does not close after eof either.
-        configs, eofs: what clients sent.
+        takes_config_for_audio: as websocket-cpp does, and resets too; it does not close after eof either.
+        knows_reset: servers since the end of 2023 do.
+        configs, eofs, resets: what clients sent.
         running: connections that are up.
     """
 
@@ -43,12 +46,14 @@ class VoskServer(HttpStandIn):
         super().__init__(port=port)
         self.refusal: int | None = None
         self.may_read = asyncio.Event()
-        self.may_answer_eof = asyncio.Event()
+        self.may_answer_end = asyncio.Event()
         self.may_read.set()
-        self.may_answer_eof.set()
+        self.may_answer_end.set()
         self.die_after: int | None = None
         self.end_after: int | None = None
         self.takes_config_for_audio = False
+        self.knows_reset = True
+        self.resets = 0
         self.configs: list[dict[str, Any]] = []
         self.eofs = 0
         self.audio_bytes = 0
@@ -78,6 +83,7 @@ class VoskServer(HttpStandIn):
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         decoder: Decoder | None = None
         config: dict[str, Any] = {}
+        decoder_used = False
         replies = 0
         loop = asyncio.get_running_loop()
         while True:
@@ -93,13 +99,17 @@ class VoskServer(HttpStandIn):
                 continue
             if decoder is None:
                 decoder = self._make(float(config.get("sample_rate", RATE_HZ)), config.get("phrase_list"))
-            if isinstance(message.data, str) and message.data not in ('{"eof" : 1}', '{"reset" : 1}'):
+            if message.data == EOF:
+                self.eofs += 1
+            elif message.data == RESET and self.knows_reset:
+                self.resets += 1
+            elif isinstance(message.data, str) and not self.takes_config_for_audio:
                 # The real one gives it to Kaldi's binding, which raises.
                 await socket.close(code=aiohttp.WSCloseCode.INTERNAL_ERROR)
                 return
-            if message.data == '{"eof" : 1}':
-                self.eofs += 1
-                await self.may_answer_eof.wait()
+            if isinstance(message.data, str) and decoder_used:
+                await self.may_answer_end.wait()
+            decoder_used = True
             reply, stop = await loop.run_in_executor(self._threads, self._process, decoder, message.data)
             await socket.send_str(reply)
             replies += 1
@@ -111,8 +121,10 @@ class VoskServer(HttpStandIn):
                 return
 
     def _process(self, decoder: Decoder, message: str | bytes) -> tuple[str, bool]:
+        if message == EOF or (message == RESET and self.knows_reset):
+            return decoder.FinalResult(), message == EOF
         if isinstance(message, str):
-            return decoder.FinalResult(), message == '{"eof" : 1}'
+            return decoder.PartialResult(), False
         self.audio_bytes += len(message)
         return (decoder.Result() if decoder.AcceptWaveform(message) else decoder.PartialResult()), False
 
