@@ -30,7 +30,7 @@ def compiled(text: str) -> list[re.Pattern[str]]:
         try:
             patterns.append(re.compile(each, re.IGNORECASE))
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{each!r} is no regular expression: {error}") from error
+            raise ValueError(f"no regular expression: {error} of {each!r}") from error
     return patterns
 
 

@@ -107,6 +107,9 @@ def read_agent(
     if not _NAME.fullmatch(name) or name == DEFAULT:
         problems.append(f"[{section}]: {name!r} is no name for an agent: letters, digits, - and _, but not {DEFAULT!r}")
     own, settings = AgentSettings(), Loaded({}, {})
+    for each in [each for each in own_keys if each not in AgentSettings.model_fields]:
+        del own_keys[each]
+        problems.append(f"{section}: {each}: unknown key{_with_its_section(each, sections_of_call({}, {}))}")
     try:
         own = _own_settings(own_keys, section)
     except ConfigurationError as error:
@@ -168,6 +171,11 @@ def _without(
         for variable in (name, f"{name}_FILE")
     }
     return {name: text for name, text in environ.items() if name not in hidden}
+
+
+def _with_its_section(name: str, sections: Sequence[type[Section]]) -> str:
+    places = [f"{each.section}.{each.key}" for each in describe(sections) if each.key == name]
+    return f", did you mean {' or '.join(places)}?" if places else ""
 
 
 def _meant(section: str, known: Collection[str]) -> str:
