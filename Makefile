@@ -3,6 +3,7 @@
 .PHONY: help setup demo run test lint bench stubs clean
 
 REPEAT ?= 1
+TRANSPORT ?= opensips
 PYTEST_ARGS ?=
 # More than cores: conversations take their time, not the machine's.
 JOBS ?= 4
@@ -39,8 +40,8 @@ $(STUBS): $(PROTOS) tools/gen_stubs/__main__.py $(ENVIRONMENT)
 stubs: $(ENVIRONMENT) ## Generates voice_api/ from proto/
 	@$(BIN)/python -m tools.gen_stubs
 
-demo: setup ## Places a call, prints the conversation, writes build/demo/; REPEAT=n repeats it
-	@$(BIN)/oavc demo --repeat $(REPEAT)
+demo: setup ## Places a call, prints the conversation, writes build/demo/; REPEAT=n, TRANSPORT=opensips|twilio|both
+	@$(BIN)/oavc demo --repeat $(REPEAT) --transport $(TRANSPORT)
 
 run: setup ## Starts the four processes on this machine, with config/app.ini, until Ctrl-C
 	@$(BIN)/oavc up

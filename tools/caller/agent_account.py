@@ -46,23 +46,32 @@ class AgentAccount:
     ended: bool
     end_reason: str | None
     turns: tuple[AgentTurn, ...] = field(default=())
+    transport: str = "opensips"
 
 
 class Management:
-    """The management interface of one core."""
+    """The management interface of one core.
+
+    Attributes:
+        url: of core's HTTP server.
+    """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    async def find(self, caller: str, since: float = 0.0) -> AgentAccount | None:
-        """The latest call of that caller, up or ended, that began after a wall-clock time.
+    async def find(self, caller: str, since: float = 0.0, transport: str | None = None) -> AgentAccount | None:
+        """The latest call of that caller, up or ended, that began after a wall-clock time; of one transport, or any.
 
         Raises:
             AccountError: no answer, or one that cannot be read.
         """
         listed = [*await self._calls("/api/v1/calls"), *await self._calls("/api/v1/calls/recent?limit=1000")]
-        found = [each for each in listed if each.caller == caller and each.started_at >= since]
+        found = [
+            each
+            for each in listed
+            if each.caller == caller and each.started_at >= since and transport in (None, each.transport)
+        ]
         return max(found, key=lambda each: each.started_at, default=None)
 
     async def not_ready_because(self) -> str:
@@ -74,27 +83,27 @@ class Management:
         try:
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-                session.get(f"{self._url}/health/ready") as response,
+                session.get(f"{self.url}/health/ready") as response,
             ):
                 if response.status == 200:
                     return ""
                 body = await response.json()
                 return "; ".join(map(str, body["reasons"])) or "not ready"
         except aiohttp.ClientConnectorError as error:
-            raise AccountError(f"nothing listens on {self._url}") from error
+            raise AccountError(f"nothing listens on {self.url}") from error
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            raise AccountError(f"{self._url}: {error or type(error).__name__}") from error
+            raise AccountError(f"{self.url}: {error or type(error).__name__}") from error
 
     async def _calls(self, path: str) -> list[AgentAccount]:
         try:
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT, headers=self._headers) as session,
-                session.get(self._url + path) as response,
+                session.get(self.url + path) as response,
             ):
                 response.raise_for_status()
                 return [_account(each) for each in (await response.json())["calls"]]
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            raise AccountError(f"{self._url}{path}: {error or type(error).__name__}") from error
+            raise AccountError(f"{self.url}{path}: {error or type(error).__name__}") from error
 
 
 def _account(body: Mapping[str, Any]) -> AgentAccount:
@@ -105,6 +114,7 @@ def _account(body: Mapping[str, Any]) -> AgentAccount:
         ended=body["ended_at"] is not None,
         end_reason=body["end_reason"],
         turns=tuple(_turn(each) for each in body["turns"]),
+        transport=str(body["transport"]),
     )
 
 

@@ -12,7 +12,7 @@ from tools.caller.agent_account import AgentAccount, AgentTurn
 from tools.caller.caller import CallRecord
 from tools.caller.judge import HeardAnswer, align, hear_answers, hear_greeting, judge
 from tools.caller.recorder import Recording
-from tools.caller.timing import RtpQuality, Setup
+from tools.caller.timing import Lead, RtpQuality, Setup
 from tools.caller.trace import PTIME_MS
 from tools.caller.transcriber import Transcriber
 
@@ -58,7 +58,11 @@ class BargeIn:
 
 @dataclass(slots=True)
 class CallReport:
-    """One call, and what was wrong with it."""
+    """One call, and what was wrong with it.
+
+    Attributes:
+        lead: of the agent's audio, None where each packet is played as it comes.
+    """
 
     caller: str
     turns: list[TurnReport]
@@ -70,6 +74,8 @@ class CallReport:
     problems: list[str]
     rss_mb: Mapping[str, float] = field(default_factory=dict)
     startup_s: Mapping[str, float] = field(default_factory=dict)
+    transport: str = "opensips"
+    lead: Lead | None = None
 
     @property
     def ok(self) -> bool:
@@ -77,6 +83,7 @@ class CallReport:
 
     def as_json(self) -> dict[str, Any]:
         report: dict[str, Any] = {
+            "transport": self.transport,
             "turns": [turn.as_json() for turn in self.turns],
             "barge_in": {
                 "onset_to_silence_ms": _rounded(self.barge_in.onset_to_silence_ms),
@@ -95,6 +102,13 @@ class CallReport:
             "startup_s": {name: round(seconds, 2) for name, seconds in self.startup_s.items()},
             "ok": self.ok,
         }
+        if self.lead is not None:
+            report["lead"] = {
+                "min_ms": _rounded(self.lead.min_ms),
+                "median_ms": _rounded(self.lead.median_ms),
+                "gaps": self.lead.gaps,
+                "pauses": self.lead.pauses,
+            }
         if self.problems:
             report["problems"] = self.problems
         return report
@@ -139,6 +153,8 @@ def report_call(record: CallRecord, account: AgentAccount | None, transcribe: Tr
         quality=timing.rtp_quality(trace),
         greeting_heard_as=greeting,
         problems=problems,
+        transport=record.transport,
+        lead=timing.lead(trace) if record.transport == "twilio" else None,
     )
 
 
@@ -158,14 +174,24 @@ def medians(reports: Sequence[CallReport]) -> dict[str, float | None]:
 
 
 def write_report(path: Path, reports: Sequence[CallReport]) -> None:
-    """The first call's report; of several, with `ok` of all of them, their medians, and every call's own."""
+    """The first call's report; of several, with `ok` of all of them, their medians, and every call's own.
+
+    Medians are those of one way to be called: of several, each has its own.
+    """
     body = reports[0].as_json()
     if len(reports) > 1:
         body["ok"] = all(report.ok for report in reports)
-        body["medians"] = medians(reports)
+        figures = {transport: medians(its) for transport, its in by_transport(reports).items()}
+        body["medians"] = figures if len(figures) > 1 else medians(reports)
         body["calls"] = [report.as_json() for report in reports]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def by_transport(reports: Sequence[CallReport]) -> dict[str, list[CallReport]]:
+    """The reports of each way to be called, in the order of their first."""
+    names = dict.fromkeys(report.transport for report in reports)
+    return {name: [report for report in reports if report.transport == name] for name in names}
 
 
 def _turns_heard(record: CallRecord, account: AgentAccount | None) -> list[AgentTurn | None]:

@@ -77,10 +77,10 @@ class TwilioStandIn:
         dial_status: what becomes of a transfer, as <Dial>'s action is told.
     """
 
-    def __init__(self, account_sid: str = ACCOUNT_SID, auth_token: str = AUTH_TOKEN) -> None:
+    def __init__(self, account_sid: str = ACCOUNT_SID, auth_token: str = AUTH_TOKEN, rest_port: int = 0) -> None:
         self.account_sid = account_sid
         self.auth_token = auth_token
-        self.rest = TwilioRestStandIn(account_sid, password=auth_token)
+        self.rest = TwilioRestStandIn(account_sid, password=auth_token, port=rest_port)
         self.rest.on_update = self._updated
         self.calls: dict[str, TwilioCall] = {}
         self.dial_status = "completed"
@@ -89,7 +89,11 @@ class TwilioStandIn:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        await self.rest.start()
+        try:
+            await self.rest.start()
+        except OSError:
+            await self.rest.stop()
+            raise
         self._session = aiohttp.ClientSession(timeout=_WEBHOOK_TIMEOUT)
         return self
 

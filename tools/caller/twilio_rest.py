@@ -84,6 +84,7 @@ class TwilioRestStandIn:
         password: str = AUTH_TOKEN,
         host: str = "127.0.0.1",
         prefix: str = "",
+        port: int = 0,
     ) -> None:
         """`username`: of an API key, where it is not the account's own SID. `prefix`: path before Twilio's own."""
         self.account_sid = account_sid
@@ -92,7 +93,7 @@ class TwilioRestStandIn:
         self._host = host
         self._prefix = prefix
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._port = port
         self.requests: list[ApiRequest] = []
         self.calls: dict[str, dict[str, Any]] = {}
         self.on_create: OnCreate | None = None
@@ -107,7 +108,11 @@ class TwilioRestStandIn:
         return f"http://{self._host}:{self._port}{self._prefix}"
 
     async def start(self) -> None:
-        """Listens on a free port."""
+        """Listens, on a free port unless one was given.
+
+        Raises:
+            OSError: another program has the port.
+        """
         application = web.Application()
         calls = f"{self._prefix}/2010-04-01/Accounts/{{account_sid}}/Calls"
         application.add_routes(
@@ -121,7 +126,7 @@ class TwilioRestStandIn:
             application, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_TIMEOUT_S
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, 0)
+        site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
 

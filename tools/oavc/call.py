@@ -1,24 +1,32 @@
-"""Places scripted calls to a core that is running: takes the place of OpenSIPS, waits for core to subscribe, calls."""
+"""Places scripted calls to a core that is running: takes the place of OpenSIPS, or of Twilio, and calls."""
 
 import argparse
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from core.management.settings import ManagementSettings
 from core.settings import config_file, load_settings
 from core.transports.opensips.settings import OpenSipsSettings
-from services.common.settings import ConfigurationError
+from core.transports.twilio.settings import TwilioSettings
+from services.common.settings import ConfigurationError, Loaded
 from tools.caller.agent_account import AccountError, AgentAccount, Management
 from tools.caller.batch import play_calls, render_speeches
 from tools.caller.caller import CallRecord
+from tools.caller.line import Line
 from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.recorder import Recording
 from tools.caller.report import CallReport, report_call, write_report
 from tools.caller.script import CallScript, ScriptError, load_script
 from tools.caller.sip_line import SipLine
 from tools.caller.speech import SpeechError
+from tools.caller.stream_wire import StreamWire
 from tools.caller.transcriber import whisper_transcriber
+from tools.caller.twilio import AgentAddress, TwilioStandIn
+from tools.caller.twilio_line import TwilioLine
 from tools.caller.wire import Wire
 from tools.oavc.console import complain, styled, tell
 from tools.oavc.live import LiveConversation
@@ -30,9 +38,16 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 # Core asks a silent OpenSIPS again every few seconds.
 _SUBSCRIBED_TIMEOUT_S = 30.0
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--transport",
+        choices=("opensips", "twilio"),
+        default="opensips",
+        help="how calls come in (default: %(default)s)",
+    )
     parser.add_argument("--script", type=Path, default=SCRIPT, help="what the caller does (default: %(default)s)")
     parser.add_argument("--calls", type=int, default=1, metavar="N", help="how many calls (default: %(default)s)")
     parser.add_argument(
@@ -40,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", help="core's configuration file, which says where it looks for OpenSIPS")
     parser.add_argument("--mi-port", type=int, help="UDP port on which core looks for OpenSIPS")
-    parser.add_argument("--management", metavar="URL", help="core's management interface")
+    parser.add_argument("--management", metavar="URL", help="core's HTTP server")
     parser.add_argument(
         "--unjudged", action="store_true", help="do not transcribe: judge the course and the timing only"
     )
@@ -58,9 +73,8 @@ def run(options: argparse.Namespace) -> int:
         management = loaded[ManagementSettings]
         token = management.token.get_secret_value() if management.token else None
         url = options.management or f"http://127.0.0.1:{management.port}"
-        mi_port = loaded[OpenSipsSettings].mi_port if options.mi_port is None else options.mi_port
         speeches = render_speeches(script)
-        reports = asyncio.run(_run(options, script, speeches, mi_port, Management(url, token)))
+        reports = asyncio.run(_run(options, script, speeches, loaded, Management(url, token)))
     except (ScriptError, ConfigurationError) as error:
         complain(f"oavc call: {error}")
         return EXIT_CONFIGURATION
@@ -75,8 +89,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(
-    options: argparse.Namespace, script: CallScript, speeches: list[bytes], mi_port: int, management: Management
+    options: argparse.Namespace, script: CallScript, speeches: list[bytes], settings: Loaded, management: Management
 ) -> list[CallReport]:
+    opening = _twilio(settings, management) if options.transport == "twilio" else _opensips(settings, options.mi_port)
+    async with opening as line:
+        records, accounts = await _call(options, line, script, speeches, management)
+        # Off the loop: whoever stands between goes on answering.
+        return await asyncio.to_thread(_report, options, records, accounts)
+
+
+@asynccontextmanager
+async def _opensips(settings: Loaded, given_port: int | None) -> AsyncIterator[Line]:
+    """In the place of the OpenSIPS that core looks for."""
+    mi_port = settings[OpenSipsSettings].mi_port if given_port is None else given_port
     opensips = OpenSipsStandIn(mi_port=mi_port)
     try:
         await opensips.start()
@@ -90,27 +115,36 @@ async def _run(
             await opensips.wait_subscribed(_SUBSCRIBED_TIMEOUT_S)
         except TimeoutError as error:
             raise OSError(f"no core asked for calls within {_SUBSCRIBED_TIMEOUT_S:g} s: is it running?") from error
-        records, accounts = await _call(options, opensips, script, speeches, management)
-        # Off the loop: OpenSIPS goes on answering.
-        return await asyncio.to_thread(_report, options, records, accounts)
+        with Wire() as wire:
+            yield SipLine(opensips, wire)
     finally:
         await opensips.stop()
 
 
+@asynccontextmanager
+async def _twilio(settings: Loaded, management: Management) -> AsyncIterator[Line]:
+    """As the Twilio whose account core is configured for; of its REST API too, where core looks for that on here."""
+    own = settings[TwilioSettings]
+    if own.auth_token is None:
+        raise ConfigurationError(["twilio.auth_token (TWILIO_AUTH_TOKEN): calls cannot be signed without it"])
+    api = urlsplit(own.api_base_url)
+    rest_port = api.port or 0 if api.hostname in _HERE else 0
+    async with TwilioStandIn(own.account_sid, own.auth_token.get_secret_value(), rest_port) as twilio:
+        with StreamWire() as wire:
+            yield TwilioLine(twilio, wire, AgentAddress(management.url, own.public_url, own.path))
+
+
 async def _call(
     options: argparse.Namespace,
-    opensips: OpenSipsStandIn,
+    line: Line,
     script: CallScript,
     speeches: list[bytes],
     management: Management,
 ) -> tuple[list[CallRecord], list[AgentAccount | None]]:
-    live = LiveConversation(management, script.caller) if options.calls == 1 else None
+    live = LiveConversation(management, script.caller, line.transport) if options.calls == 1 else None
     following = asyncio.create_task(live.follow()) if live else None
     try:
-        with Wire() as wire:
-            records = await play_calls(
-                SipLine(opensips, wire), script, speeches, count=options.calls, rate=options.rate, observer=live
-            )
+        records = await play_calls(line, script, speeches, count=options.calls, rate=options.rate, observer=live)
     finally:
         if following:
             following.cancel()
@@ -121,7 +155,7 @@ async def _call(
 
 async def _account(management: Management, record: CallRecord) -> AgentAccount | None:
     try:
-        return await management.find(record.caller, (record.trace.invited_ns or 0) / 1e9 - 1)
+        return await management.find(record.caller, (record.trace.invited_ns or 0) / 1e9 - 1, record.transport)
     except AccountError:
         return None
 

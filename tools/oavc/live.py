@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tools.caller.agent_account import AccountError, AgentAccount, AgentTurn, Management
 from tools.oavc.console import styled, tell
@@ -16,20 +16,25 @@ _ENDED_TIMEOUT_S = 3.0
 class LiveConversation:
     """Prints one call. Used as its observer, with `follow` running beside it."""
 
-    def __init__(self, management: Management, caller: str) -> None:
+    def __init__(
+        self, management: Management, caller: str, transport: str | None = None, *, labelled: bool = False
+    ) -> None:
+        """`labelled`: each line says which transport's call it is of, where several are shown at once."""
         self._management = management
         self._caller = caller
+        self._transport = transport
+        self._label = f"{transport:<9}" if labelled else ""
         self._since = time.time() - 1.0
         self._shown = 0
         self._spoken_before = ""
         self.account: AgentAccount | None = None
 
     def picked_up(self, reply_ms: float) -> None:
-        tell(styled(f"  answered after {reply_ms:.1f} ms", "dim"))
+        self._tell([styled(f"  answered after {reply_ms:.1f} ms", "dim")])
 
     def caller_says(self, _utterance: int, text: str) -> None:
         self._show_finished(overtaken=False)
-        tell(f"  {styled('caller', 'cyan', 'bold')}  {text}")
+        self._tell([f"  {styled('caller', 'cyan', 'bold')}  {text}"])
 
     def agent_answers(self, utterance: int, voice_to_voice_ms: float) -> None:
         """The agent's words are shown once core has said them all."""
@@ -52,7 +57,8 @@ class LiveConversation:
     async def _refresh(self) -> None:
         # The report tells what is missing; the call itself goes on without us.
         with contextlib.suppress(AccountError):
-            self.account = await self._management.find(self._caller, self._since) or self.account
+            found = await self._management.find(self._caller, self._since, self._transport)
+            self.account = found or self.account
 
     def _show_finished(self, *, overtaken: bool) -> None:
         turns = self.account.turns if self.account else ()
@@ -66,7 +72,11 @@ class LiveConversation:
             self._shown += 1
             self._spoken_before = ""
             if turn.said or turn.heard:
-                tell("\n".join(describe_turn(turn)))
+                self._tell(describe_turn(turn))
+
+    def _tell(self, lines: Sequence[str]) -> None:
+        label = styled(self._label, "dim") if self._label else ""
+        tell("\n".join(f"{label}{line}" for line in lines))
 
 
 def describe_turn(turn: AgentTurn) -> list[str]:

@@ -42,7 +42,7 @@ class Stack:
     """Runs from entry to exit."""
 
     def __init__(self, layout: Layout, *, for_calls: bool, log_folder: Path = LOG_FOLDER) -> None:
-        """`for_calls`: core counts as ready only once OpenSIPS is there too."""
+        """`for_calls`: core counts as ready only once a call would reach it."""
         self._layout = layout
         self._core_ready = core_ready(layout.management_url, for_calls=for_calls)
         self._log_folder = log_folder

@@ -3,15 +3,15 @@
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-from tools.caller.report import CallReport, medians
-from tools.caller.timing import percentile
+from tools.caller.report import CallReport, by_transport, medians
+from tools.caller.timing import Lead, percentile
 from tools.oavc.console import styled
 
 
 def describe_call(report: CallReport) -> list[str]:
     """Every figure of one call, then the verdict."""
     setup, quality, barge_in = report.setup, report.quality, report.barge_in
-    lines = ["  as heard on the line"]
+    lines = [f"  as heard on the line ({report.transport})"]
     if report.greeting_heard_as:
         lines.append(f"    {'(greeting)':<44} {report.greeting_heard_as}")
     lines += [
@@ -38,6 +38,7 @@ def describe_call(report: CallReport) -> list[str]:
             f"off by {_ms(quality.gap_error_p50_ms, 2)} (p50), {_ms(quality.gap_error_p99_ms, 2)} (p99), "
             f"{_ms(quality.gap_error_max_ms, 2)} (max)",
         ),
+        *_lead_rows(report.lead),
         *_process_rows(report.rss_mb, report.startup_s),
     ]
     lines += [f"  {name:<15} {value}" for name, value in rows]
@@ -68,14 +69,27 @@ def describe_calls(reports: Sequence[CallReport]) -> list[str]:
 
 
 def describe_medians(reports: Sequence[CallReport]) -> list[str]:
-    rows = [f"{name} {value:g}" for name, value in medians(reports).items() if value is not None]
-    return [f"  medians of {len(reports)} calls: {', '.join(rows)}"]
+    """One line for each way to be called."""
+    lines = []
+    groups = by_transport(reports)
+    for transport, its in groups.items():
+        named = f" by {transport}" if len(groups) > 1 else ""
+        rows = [f"{name} {value:g}" for name, value in medians(its).items() if value is not None]
+        lines.append(f"  medians of {len(its)} calls{named}: {', '.join(rows)}")
+    return lines
 
 
 def verdict(problems: Sequence[str]) -> list[str]:
     if not problems:
         return [f"  {styled('OK', 'green', 'bold')}: every question was answered rightly"]
     return [f"  {styled('FAILED', 'red', 'bold')}: {problem}" for problem in problems]
+
+
+def _lead_rows(lead: Lead | None) -> list[tuple[str, str]]:
+    if lead is None:
+        return []
+    value = f"lowest {_ms(lead.min_ms)}, median {_ms(lead.median_ms)} of audio ahead"
+    return [("lead", f"{value}, ran dry {lead.gaps} times while the agent spoke")]
 
 
 def _process_rows(rss_mb: Mapping[str, float], startup_s: Mapping[str, float]) -> list[tuple[str, str]]:

@@ -71,7 +71,7 @@ def report(loud: set[int] = LOUD, told: AgentAccount | None = None) -> CallRepor
 
 def test_schema_is_exactly_the_promised_one() -> None:
     body = report().as_json()
-    top = ["turns", "barge_in", "greeting_ms", "setup_ms", "rtp", "rss_mb", "startup_s", "ok"]
+    top = ["transport", "turns", "barge_in", "greeting_ms", "setup_ms", "rtp", "rss_mb", "startup_s", "ok"]
     assert list(body) == top
     assert all(set(turn) == SCHEMA["turns"] for turn in body["turns"])
     assert set(body["barge_in"]) == SCHEMA["barge_in"]

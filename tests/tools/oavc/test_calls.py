@@ -87,10 +87,11 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> FakeCore:
         def __init__(self, _url: str) -> None:
             pass
 
-        async def find(self, caller: str, since: float) -> Any:
+        async def find(self, caller: str, since: float, transport: str | None) -> Any:
             from tools.caller.agent_account import _account
 
-            return next((_account(each) for each in core.recent if each["caller"] == caller), None)
+            calls = [_account(each) for each in core.recent if each["caller"] == caller]
+            return next((each for each in calls if each.transport == transport), None)
 
     monkeypatch.setattr("tools.oavc.demo.Stack", FakeStack)
     monkeypatch.setattr("tools.oavc.demo.Management", Management)
