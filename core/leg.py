@@ -86,7 +86,8 @@ LegEvent = AudioReceived | DigitReceived | HoldChanged | LegEnded
 class LegStatistics:
     """Counters of one call's media, as RTCP and the summary line report them (RFC 3550 6.4).
 
-    `mos` is the E-model's estimate of what the caller's audio was worth (ITU-T G.107), 1 to 4.5.
+    `mos` is the E-model's estimate of what the caller's audio was worth (ITU-T G.107), 1 to 4.5;
+    0 where it was not estimated.
     """
 
     packets_sent: int = 0

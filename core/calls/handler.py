@@ -98,7 +98,7 @@ class CallRunner:
         metrics.CALLS.labels(record.transport, record.end_reason).inc()
         metrics.CALL_SECONDS.observe(record.duration_s)
         metrics.PACKETS_LOST.inc(statistics.packets_lost)
-        if statistics.packets_received:
+        if statistics.mos:
             metrics.MOS.observe(statistics.mos)
         log.info("call ended", extra=_summary(record, ended.detail))
 

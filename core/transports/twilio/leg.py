@@ -64,7 +64,6 @@ class TwilioLeg:
         # Twilio may not know yet that the call is over.
         self._lingers = False
         self._sent = 0
-        self._released = asyncio.Event()
         self.over = asyncio.Event()
 
     @property
@@ -141,10 +140,7 @@ class TwilioLeg:
 
     async def hang_up(self, reason: EndReason) -> None:
         if self._end(reason, lingers=True):
-            try:
-                await self._hang_up_lingering()
-            finally:
-                await self._close_socket()
+            await self.release()
 
     def statistics(self) -> LegStatistics:
         """What the caller's audio was worth is not estimated: how it reached Twilio is not told."""
@@ -208,18 +204,11 @@ class TwilioLeg:
         self._end(EndReason.CALLER_HUNG_UP if self._answered else EndReason.CALLER_CANCELLED, detail)
 
     async def release(self) -> None:
-        """Leaves nothing behind: another leg may take the call's name. Never raises."""
+        """Leaves nothing behind, here or at Twilio. Never raises."""
         try:
             await self._hang_up_lingering()
         finally:
             await self._close_socket()
-            self._released.set()
-
-    async def released(self, timeout_s: float) -> None:
-        """Waits for that, and not for long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._released.wait()
 
     async def _read(self, socket: MediaSocket) -> str:
         """Until the stream is over; what is to be said of its end. Raises TimeoutError: no media came for too long."""

@@ -38,10 +38,15 @@ def dial(target: str, *, caller_id: str, action_url: str, timeout_s: int) -> str
     attributes = f'timeout="{timeout_s}" action={quoteattr(action_url)}'
     if caller_id:
         attributes += f" callerId={quoteattr(caller_id)}"
-    return _response(f"<Dial {attributes}>{_dialled(target)}</Dial>")
+    return _response(f"<Dial {attributes}>{noun(target)}</Dial>")
 
 
-def _dialled(target: str) -> str:
+def noun(target: str) -> str:
+    """What is to be dialled.
+
+    Raises:
+        ValueError: it is neither a number nor a SIP URI.
+    """
     if _SIP_URI.fullmatch(target):
         return f"<Sip>{escape(target)}</Sip>"
     number = _SEPARATORS.sub("", target.removeprefix("tel:").partition(";")[0])
