@@ -1,10 +1,7 @@
 """The HTTP interface: health for orchestrators, calls for operators, metrics for Prometheus."""
 
 import asyncio
-import hmac
-import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -15,6 +12,7 @@ from core.calls.outbound import OutboundCalls
 from core.calls.registry import CallRegistry
 from core.leg import EndReason
 from core.management.call_placement import CallPlacement
+from core.management.guard import Guard, Handler
 from core.management.json_body import json_object
 from core.management.settings import ManagementSettings
 from core.observability import metrics
@@ -44,7 +42,8 @@ def build(
     settings: ManagementSettings, registry: CallRegistry, readiness: Readiness, outbound: OutboundCalls
 ) -> web.Application:
     """The application with all its routes."""
-    api = _Api(settings, registry, readiness)
+    api = _Api(registry, readiness)
+    guard = Guard(settings.token)
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_errors_as_json])
     application.add_routes(
         [
@@ -54,17 +53,14 @@ def build(
             web.get("/metrics", api.metrics),
             web.get("/api/v1/status", api.status),
             web.post("/api/v1/call/start", api.call_start),
-            web.get("/api/v1/calls", api.guarded(api.calls)),
-            web.post("/api/v1/calls", api.guarded(CallPlacement(outbound).place)),
-            web.get("/api/v1/calls/recent", api.guarded(api.recent_calls)),
-            web.get("/api/v1/calls/{call_id}", api.guarded(api.call)),
-            web.delete("/api/v1/calls/{call_id}", api.guarded(api.hang_up)),
+            web.get("/api/v1/calls", guard.guarded(api.calls)),
+            web.post("/api/v1/calls", guard.guarded(CallPlacement(outbound).place)),
+            web.get("/api/v1/calls/recent", guard.guarded(api.recent_calls)),
+            web.get("/api/v1/calls/{call_id}", guard.guarded(api.call)),
+            web.delete("/api/v1/calls/{call_id}", guard.guarded(api.hang_up)),
         ]
     )
     return application
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
@@ -86,26 +82,9 @@ def _now() -> str:
 
 
 class _Api:
-    def __init__(self, settings: ManagementSettings, registry: CallRegistry, readiness: Readiness) -> None:
-        self._token = settings.token.get_secret_value() if settings.token else None
+    def __init__(self, registry: CallRegistry, readiness: Readiness) -> None:
         self._registry = registry
         self._readiness = readiness
-
-    def guarded(self, handler: Handler) -> Handler:
-        """What callers said is for those with the token, or, where there is none, for this machine."""
-
-        async def checked(request: web.Request) -> web.StreamResponse:
-            if self._token is None:
-                if not _is_local(request.remote):
-                    raise web.HTTPForbidden(text="set management.token to use this from another machine")
-            elif not hmac.compare_digest(
-                request.headers.get("Authorization", "").encode("utf-8", "surrogateescape"),
-                f"Bearer {self._token}".encode(),
-            ):
-                raise web.HTTPUnauthorized(text="a bearer token is needed")
-            return await handler(request)
-
-        return checked
 
     async def health(self, _request: web.Request) -> web.Response:
         """Always 200: a call that is up must not be lost because an orchestrator restarts what it cannot mend."""
@@ -189,10 +168,3 @@ class _Api:
             raise web.HTTPNotFound(text="no such call")
         await call.leg.hang_up(EndReason.OPERATOR)
         return web.json_response({"call_id": call.record.call_id, "action": "hung_up"})
-
-
-def _is_local(remote: str | None) -> bool:
-    try:
-        return remote is not None and ipaddress.ip_address(remote).is_loopback
-    except ValueError:
-        return False

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from core.leg import EndReason, LegEnded
 from core.management import server
-from core.management.server import Handler
+from core.management.guard import Handler
 from core.management.settings import ManagementSettings
 from tests.core.management.conftest import Client, Process, Serve
 
@@ -251,6 +251,27 @@ async def test_without_a_token_only_this_machine_is_let_in(process: Process, pee
         reply = await client.get("/api/v1/calls")
         assert reply.status == (200 if local else 403)
         assert local or "management.token" in (await reply.json())["error"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "local"),
+    [
+        ({"Host": "localhost:8080"}, True),
+        ({"Host": "[::1]:8080"}, True),
+        # A proxy in front, or a page whose name leads here.
+        ({"Host": "voice.example.com"}, False),
+        ({"Host": "localhost.example.com"}, False),
+        ({"Host": "["}, False),
+        ({"X-Forwarded-For": "127.0.0.1"}, False),
+        ({"Forwarded": "for=127.0.0.1"}, False),
+        ({"Via": "1.1 proxy"}, False),
+    ],
+)
+async def test_what_a_proxy_on_this_machine_passes_on_is_not_this_machines(
+    client: Client, headers: dict[str, str], local: bool
+) -> None:
+    reply = await client.get("/api/v1/calls", headers=headers)
+    assert reply.status == (200 if local else 403)
 
 
 async def test_a_token_of_arbitrary_bytes_is_refused_as_any_other(serve: Serve) -> None:
