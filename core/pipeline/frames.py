@@ -14,10 +14,12 @@ class SpeechFrame(TTSAudioRawFrame):
     Parameters:
         utterance_id: The utterance it belongs to.
         text: The words it begins to speak, where it is the first piece of a clause; else "".
+        filler: Said while the caller waits for the next piece: no part of any clause.
     """
 
     utterance_id: int = 0
     text: str = ""
+    filler: bool = False
 
 
 @dataclass

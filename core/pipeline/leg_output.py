@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipecat.frames.frames import Frame, InterruptionFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
@@ -22,11 +22,16 @@ SEND_DIGITS_TIMEOUT_S = 15.0
 
 @dataclass(slots=True)
 class _Clause:
-    """A clause handed to the leg: where its audio lies on the leg's own count of milliseconds played."""
+    """A clause handed to the leg: where its audio lies on the leg's own count of milliseconds played, from and to."""
 
     text: str
-    start_ms: float
-    end_ms: float
+    stretches: list[tuple[float, float]] = field(default_factory=list)
+
+    def share(self, played_ms: float) -> float:
+        """How much of its audio had been played by then."""
+        length_ms = sum(end_ms - start_ms for start_ms, end_ms in self.stretches)
+        heard_ms = sum(min(max(played_ms, start_ms), end_ms) - start_ms for start_ms, end_ms in self.stretches)
+        return heard_ms / max(length_ms, 1.0)
 
 
 class LegOutput(FrameProcessor):
@@ -62,9 +67,10 @@ class LegOutput(FrameProcessor):
                 SpeechStartedFrame(utterance_id=frame.utterance_id, started_at_s=started_at_s),
                 FrameDirection.UPSTREAM,
             )
-        if frame.text or not self._clauses:
-            self._clauses.append(_Clause(frame.text, position_ms, position_ms))
-        self._clauses[-1].end_ms = position_ms + length_ms
+        if not frame.filler:
+            if frame.text or not self._clauses:
+                self._clauses.append(_Clause(frame.text))
+            self._clauses[-1].stretches.append((position_ms, position_ms + length_ms))
         try:
             await self._leg.play(frame.audio)
         except CallEnded:
@@ -102,11 +108,7 @@ class LegOutput(FrameProcessor):
         spoken: list[str] = []
         remainder: list[str] = []
         for clause in self._clauses:
-            share = 1.0
-            if interrupted:
-                length_ms = max(clause.end_ms - clause.start_ms, 1.0)
-                share = min(max((played_ms - clause.start_ms) / length_ms, 0.0), 1.0)
-            heard = words_heard(clause.text, share)
+            heard = words_heard(clause.text, clause.share(played_ms) if interrupted else 1.0)
             spoken.append(heard)
             remainder.append(clause.text[len(heard) :] if clause.text.startswith(heard) else "")
         self._utterance_id = None

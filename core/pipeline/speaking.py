@@ -1,7 +1,10 @@
 """What the agent is saying now, from its first piece to what the caller heard of it."""
 
 import asyncio
+import math
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from pipecat.processors.frame_processor import FrameProcessor
 
@@ -11,7 +14,10 @@ from core.observability.call_record import TurnRecord
 from core.observability.spans import record_turn
 from core.pipeline.frames import SendDigitsFrame, SpeechEndFrame, SpeechFrame, SpeechOverFrame
 from core.pipeline.question import Question
-from core.pipeline.reply_audio import PreparedReply, ReplyMaker
+from core.pipeline.reply_audio import Piece, PreparedReply, ReplyMaker
+
+# Who waits longer than that is told so again, until the answer or the apology comes.
+FILLER_EVERY_S = 5.0
 
 
 class Utterance:
@@ -22,6 +28,7 @@ class Utterance:
         sent: something of it was handed on to be played.
         started: the caller hears it.
         followed: the agent says something else after it.
+        filled_at_s: monotonic time at which the caller was last told to wait.
     """
 
     def __init__(self, prepared: PreparedReply, turn: TurnRecord, exchange: Exchange, question: Question) -> None:
@@ -33,6 +40,7 @@ class Utterance:
         self.sent = False
         self.started = False
         self.followed = False
+        self.filled_at_s = -math.inf
         self.sender: asyncio.Task[None] | None = None
 
     def hush(self) -> None:
@@ -49,6 +57,8 @@ class Speaking:
         self._maker = maker
         self._utterances: dict[int, Utterance] = {}
         self._last_id = 0
+        # The monotonic time at which what was handed on will have been played.
+        self._heard_until_s = 0.0
 
     def __bool__(self) -> bool:
         """Whether something is being said, or about to be."""
@@ -76,6 +86,7 @@ class Speaking:
 
     def hush(self) -> None:
         """The caller interrupts: hands on nothing more, from this moment."""
+        self._heard_until_s = 0.0
         for utterance in self._utterances.values():
             utterance.hush()
             utterance.turn.interrupted = True
@@ -122,36 +133,56 @@ class Speaking:
         return utterance
 
     async def _send(self, utterance_id: int, utterance: Utterance) -> None:
-        await self._fill_the_wait(utterance_id, utterance)
+        self._heard_until_s = max(self._heard_until_s, time.monotonic())
         said: list[str] = []
-        async for piece in utterance.prepared.pieces():
-            if piece.text:
-                said.append(piece.text)
-                utterance.turn.said = " ".join(said)
-            utterance.sent = True
-            if piece.keys is not None:
-                await self._processor.push_frame(SendDigitsFrame(keys=piece.keys))
-            else:
-                await self._push(utterance_id, piece.pcm, piece.text)
+        async with aclosing(utterance.prepared.pieces()) as pieces:
+            while (piece := await self._next(utterance_id, utterance, pieces)) is not None:
+                if piece.keys is not None:
+                    await self._processor.push_frame(SendDigitsFrame(keys=piece.keys))
+                    continue
+                if piece.text:
+                    said.append(piece.text)
+                    utterance.turn.said = " ".join(said)
+                await self._push(utterance_id, utterance, piece)
         utterance.turn.answered_s = utterance.prepared.times.answered_s
         utterance.turn.synthesised_s = utterance.prepared.times.synthesised_s
         await self._processor.push_frame(SpeechEndFrame(utterance_id=utterance_id))
 
-    async def _fill_the_wait(self, utterance_id: int, utterance: Utterance) -> None:
-        """Says that it takes a moment, where the answer is slow to come."""
-        filler = self._maker.fixed(self._maker.settings.filler_message)
-        if filler is None or not utterance.exchange.heard:
-            return
+    async def _next(self, utterance_id: int, utterance: Utterance, pieces: AsyncGenerator[Piece, None]) -> Piece | None:
+        """The next piece; None at the end. Where the caller hears nothing meanwhile, they are told to wait."""
+        coming = asyncio.ensure_future(anext(pieces, None))
         try:
-            async with asyncio.timeout(self._maker.settings.filler_after_ms / 1000):
-                await utterance.prepared.first_piece()
-        except TimeoutError:
-            utterance.sent = True
-            await self._push(utterance_id, filler.pcm, "")
+            while not coming.done():
+                filler = self._filler(utterance)
+                due_s = max(
+                    self._heard_until_s + self._maker.settings.filler_after_ms / 1000,
+                    utterance.filled_at_s + FILLER_EVERY_S,
+                )
+                wait_s = max(0.0, due_s - time.monotonic())
+                done, _ = await asyncio.wait({coming}, timeout=wait_s if filler is not None else None)
+                if filler is not None and not done:
+                    utterance.filled_at_s = time.monotonic()
+                    await self._push(utterance_id, utterance, filler, filler=True)
+            return coming.result()
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait({coming})
 
-    async def _push(self, utterance_id: int, pcm: bytes, text: str) -> None:
+    def _filler(self, utterance: Utterance) -> Piece | None:
+        """What is said while the caller waits for an answer, or for more of what they already hear."""
+        if not utterance.exchange.heard and not utterance.sent:
+            return None
+        return self._maker.fixed(self._maker.settings.filler_message)
+
+    async def _push(self, utterance_id: int, utterance: Utterance, piece: Piece, *, filler: bool = False) -> None:
         rate_hz = self._maker.sample_rate_hz
-        await self._processor.push_frame(SpeechFrame(pcm, rate_hz, 1, utterance_id=utterance_id, text=text))
+        utterance.sent = True
+        length_s = len(piece.pcm) / 2 / rate_hz
+        self._heard_until_s = max(self._heard_until_s, time.monotonic()) + length_s
+        text = "" if filler else piece.text
+        frame = SpeechFrame(piece.pcm, rate_hz, 1, utterance_id=utterance_id, text=text, filler=filler)
+        await self._processor.push_frame(frame)
 
     async def _cancel(self, utterance: Utterance) -> None:
         if utterance.sender is not None:
