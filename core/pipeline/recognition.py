@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -13,12 +14,15 @@ from pipecat.frames.frames import (
     StartFrame,
     TranscriptionFrame,
     UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.utils.time import time_now_iso8601
 
 from core.errors import ProviderError
 from core.pipeline.frames import RecognitionFrame
+from core.pipeline.settling import Settling
 from core.providers.base import RecognitionStream, Recognizer, Transcript
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ class Recognition(FrameProcessor):
         self._rate_hz = sample_rate_hz
         self._phrases = phrases
         self._stream: RecognitionStream | None = None
+        self._settling = Settling()
         self._away = False
         self._runner: asyncio.Task[None] | None = None
         self._utterance_id = 0
@@ -61,6 +66,10 @@ class Recognition(FrameProcessor):
             self._runner = self.create_task(self._run())
         elif isinstance(frame, EndFrame | CancelFrame):
             await self._stop()
+        elif isinstance(frame, VADUserStartedSpeakingFrame):
+            self._settling.note_speech()
+        elif isinstance(frame, VADUserStoppedSpeakingFrame):
+            self._settling.note_pause()
         elif isinstance(frame, UserStoppedSpeakingFrame):
             await self._finalize()
 
@@ -86,6 +95,7 @@ class Recognition(FrameProcessor):
 
     async def _finalize(self) -> None:
         self._utterance_id += 1
+        self._settling.forget()
         if self._final_due is None:
             self._due_from_id = self._utterance_id
             self._early_words = ""
@@ -134,9 +144,12 @@ class Recognition(FrameProcessor):
                 await self._answer_final(transcript)
         elif self._final_due is None and transcript.text:
             # Between the end of a turn and its final, interim words would seem to begin another turn.
-            await self.push_frame(
-                InterimTranscriptionFrame(transcript.text, "caller", time_now_iso8601(), result=transcript)
-            )
+            is_new, is_stable = self._settling.note(transcript)
+            if is_new or is_stable:
+                result = replace(transcript, is_stable=is_stable)
+                await self.push_frame(
+                    InterimTranscriptionFrame(transcript.text, "caller", time_now_iso8601(), result=result)
+                )
 
     async def _lose_stream(self, error: ProviderError | None) -> None:
         if not self._away:

@@ -29,10 +29,15 @@ class SpokenWordsStart(BaseUserTurnStartStrategy):
     """Begins a turn on words that voice activity missed, as of a very quiet caller."""
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
-        if isinstance(frame, InterimTranscriptionFrame) and frame.text.strip():
+        if isinstance(frame, InterimTranscriptionFrame) and frame.text.strip() and _is_sure(frame.result):
             await self.trigger_user_turn_started()
             return ProcessFrameResult.STOP
         return ProcessFrameResult.CONTINUE
+
+
+def _is_sure(transcript: object) -> bool:
+    """A recogniser whose words come as the audio does has words for every noise, until a pause makes them stable."""
+    return not isinstance(transcript, Transcript) or transcript.is_stable or not transcript.is_current
 
 
 class EndOfTurn(BaseUserTurnStopStrategy):
@@ -79,9 +84,11 @@ class EndOfTurn(BaseUserTurnStopStrategy):
 
     async def _note(self, frame: InterimTranscriptionFrame) -> None:
         transcript = frame.result
-        if not isinstance(transcript, Transcript) or not transcript.is_stable:
+        if not isinstance(transcript, Transcript) or transcript.text == self._stable_text:
             return
-        self._stable_text = transcript.text
+        if not transcript.is_stable and self._stable_text is None:
+            return
+        self._stable_text = transcript.text if transcript.is_stable else None
         if not self._speaking:
             # A turn that voice activity did not notice is silent since its words came.
             self._silent_since_s = self._silent_since_s or time.monotonic()
