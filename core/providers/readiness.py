@@ -45,6 +45,10 @@ class ReadinessWatch:
                 await self._ask()
             except ProviderError as error:
                 self._note(str(error))
+            except Exception:
+                # Whatever it was, the next answer may be another; a watch that has ended would never tell.
+                log.exception("readiness not known", extra={"provider": self._provider})
+                self._note("not known")
             else:
                 self._note("")
             with contextlib.suppress(TimeoutError):

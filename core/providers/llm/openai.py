@@ -69,10 +69,11 @@ class OpenAiGenerator:
         self._model = own.model
         self._extra_body: Mapping[str, Any] = json.loads(own.extra_body)
         api_key = own.api_key.get_secret_value()
+        self._headers = {} if api_key else {"Authorization": openai.Omit()}
         self._client = openai.AsyncOpenAI(
             base_url=own.url,
-            api_key=api_key,
-            # Without a key the library refuses to send anything, unless told that the header is left out on purpose.
+            # The library wants one, be it never sent.
+            api_key=api_key or "none",
             default_headers=None if api_key else {"Authorization": openai.Omit()},  # type: ignore[dict-item]
             timeout=openai.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT_S, settings.timeout)),
             # Its own pauses, of half a second and more, are longer than a caller waits.
@@ -123,7 +124,8 @@ class OpenAiGenerator:
                 top_p=parameters.top_p,
                 stop=list(parameters.stop) or openai.omit,
                 tools=cast(Any, [_tool(tool) for tool in tools]) or openai.omit,
-                extra_body=dict(self._extra_body) or None,
+                extra_headers=self._headers,
+                extra_body=self._extra_body,
             )
             # Leaving early closes the connection, which stops the generation on the other side.
             async with stream:
@@ -147,7 +149,9 @@ class OpenAiGenerator:
 
     async def _ask(self) -> None:
         try:
-            await self._client.get("/models", cast_to=object, options={"timeout": READINESS_TIMEOUT_S})
+            await self._client.get(
+                "/models", cast_to=object, options={"timeout": READINESS_TIMEOUT_S, "headers": self._headers}
+            )
         except openai.APIError as error:
             if isinstance(error, openai.APIStatusError) and error.status_code in (404, 405):
                 # A server that lists no models, but is there.
