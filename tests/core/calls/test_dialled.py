@@ -17,6 +17,8 @@ SEPARATORS = st.lists(st.sampled_from(["", " ", "-"]), min_size=15, max_size=15)
         ("+4930123456", "+4930123456"),
         (" +49 30 123-456 ", "+4930123456"),
         ("+1-555-123-4567", "+15551234567"),
+        # Niue's are as short as numbers get.
+        ("+683 4001", "+6834001"),
         ("SIP:Alice@Example.COM", "sip:Alice@example.com"),
         ("sips:+4930123456@trunk.example:5061;transport=TLS", "sips:+4930123456@trunk.example:5061;transport=tls"),
         ("sip:100@192.0.2.1", "sip:100@192.0.2.1"),
@@ -34,6 +36,7 @@ def test_one_spelling(text: str, number: str) -> None:
         "112",
         "+112",
         "+49112",
+        "+683400",
         "004930123456",
         "030 123456",
         "4930123456",

@@ -13,7 +13,14 @@ from aiohttp.test_utils import TestServer
 from core.errors import SignallingError, SignallingRefused, SignallingTimeout
 from core.transports.twilio.call_control import CallControl
 from core.transports.twilio.calls_api import TwilioCalls
-from tools.caller.twilio_rest import ACCOUNT_SID, AUTH_TOKEN, INTERNAL_ERROR, TOO_MANY_REQUESTS, TwilioRestStandIn
+from tools.caller.twilio_rest import (
+    ACCOUNT_SID,
+    AUTH_TOKEN,
+    INTERNAL_ERROR,
+    TOO_MANY_REQUESTS,
+    ApiError,
+    TwilioRestStandIn,
+)
 
 CALL = "CA" + "1" * 32
 CALLER, CALLED = "+15005550006", "+15551234567"
@@ -157,6 +164,13 @@ async def test_wrong_credentials_are_refused_and_not_told(twilio: TwilioRestStan
         with pytest.raises(SignallingRefused) as refusal:
             await control.hang_up(CALL)
     assert (refusal.value.code, "wrong-password" in str(refusal.value)) == (20003, False)
+
+
+async def test_credentials_that_an_answer_repeats_are_not_told(twilio: TwilioRestStandIn, control: CallControl) -> None:
+    twilio.failure = ApiError(403, 20403, f"{AUTH_TOKEN} may not, nor may {ACCOUNT_SID} or AC{'9' * 32}")
+    with pytest.raises(SignallingRefused) as refusal:
+        await control.hang_up(CALL)
+    assert refusal.value.reason == "Unable to update record: *** may not, nor may *** or AC***"
 
 
 async def test_a_refused_number_is_masked_in_the_error(twilio: TwilioRestStandIn, control: CallControl) -> None:
