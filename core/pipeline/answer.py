@@ -25,11 +25,12 @@ log = logging.getLogger(__name__)
 MAX_TOOL_ROUNDS = 3
 # Calls in one answer; further ones are dropped.
 MAX_CALLS = 4
+# How long a call is waited for once the model has said all that is spoken.
+CALLS_AFTER_WORDS_S = 2.0
+
 _PROMISED = Result("accepted", "This happens once the caller has heard you.")
 _ALREADY = Result("repeated", "Something like that was asked for before; it is not done again.")
 _NOT_SPOKEN = Result("refused", "Not done: your words were not spoken, they stated something that nobody told you.")
-# How long a call is waited for once the model has said all that is spoken.
-CALLS_AFTER_WORDS_S = 2.0
 
 
 class Pause(Enum):

@@ -11,13 +11,14 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from core.dialogue.conversation import words_heard
 from core.errors import CallEnded, ConnectorError
 from core.leg import CallLeg
+from core.observability import metrics
 from core.pipeline.drained import drained
 from core.pipeline.frames import SendDigitsFrame, SpeechEndFrame, SpeechFrame, SpeechOverFrame, SpeechStartedFrame
 
 log = logging.getLogger(__name__)
 
-# Transports may have to ask somebody to do it.
-SEND_DIGITS_TIMEOUT_S = 15.0
+# A transport that has to ask somebody to press them waits for every key.
+SEND_DIGITS_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
@@ -82,7 +83,9 @@ class LegOutput(FrameProcessor):
         try:
             async with asyncio.timeout(SEND_DIGITS_TIMEOUT_S):
                 await self._leg.send_digits(frame.keys.digits)
-        except (ConnectorError, TimeoutError) as error:
+        except (ConnectorError, ValueError, TimeoutError) as error:
+            # A phone that takes no telephone events is a ValueError: nothing the call ends for.
+            metrics.TOOL_CALLS.labels("send_digits", "failed").inc()
             log.warning("digits not sent", extra={"error": type(error).__name__})
 
     async def _finish(self, frame: SpeechEndFrame) -> None:

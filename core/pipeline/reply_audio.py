@@ -167,12 +167,6 @@ class PreparedReply:
                 return
             await self._news.wait()
 
-    async def first_piece(self) -> None:
-        """Returns when there is something to play, or when there will be nothing."""
-        while not self._pieces and not self._task.done():
-            self._news.clear()
-            await self._news.wait()
-
     async def cancel(self) -> None:
         """Stops the work on it, on the providers' side too."""
         self._task.cancel()

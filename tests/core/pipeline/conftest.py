@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.dialogue.dialogue import Dialogue, fixed_phrases
+from core.dialogue.http_tool import HttpToolSettings
 from core.dialogue.knowledge import Knowledge, parse
 from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.leg import CallLeg, LegEnded
@@ -41,6 +42,7 @@ class Setup:
     synthesizer: Synthesizer = field(default_factory=lambda: ScriptedSynthesizer(0.01))
     session: SessionSettings = field(default_factory=lambda: SessionSettings(welcome_message="Hello."))
     dialogue: DialogueSettings = field(default_factory=lambda: DialogueSettings(idle_timeout_s=0))
+    http_tool: HttpToolSettings = field(default_factory=HttpToolSettings)
     audio: AudioSettings = field(default_factory=AudioSettings)
     rendered: bool = True
 
@@ -106,7 +108,7 @@ async def place() -> AsyncIterator[Place]:
         talk = Talk(
             caller,
             CallRecord(info.call_id, "loopback", info.caller, info.called),
-            Dialogue(setup.session, setup.dialogue, KNOWLEDGE),
+            Dialogue(setup.session, setup.dialogue, KNOWLEDGE, setup.http_tool),
         )
         pending[info.call_id] = talk, conversations
         talks.append(talk)

@@ -1,0 +1,320 @@
+"""A call whose model asks for things: done once the turn is over, and not twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
+
+from core.dialogue.http_tool import HttpToolSettings
+from core.dialogue.settings import DialogueSettings, SessionSettings
+from core.leg import EndReason
+from core.pipeline.settings import AudioSettings
+from core.providers.asr.scripted import ScriptedRecognizer
+from core.providers.base import Generator, ToolCall
+from core.providers.llm.openai import OpenAiGenerator, OpenAiSettings
+from core.providers.settings import LlmSettings
+from tests.core.pipeline.conftest import KNOWLEDGE, Place, Setup, Talk
+from tests.support.standins.openai import KEY, MODEL, OpenAiServer
+from tests.support.standins.script import Script, WireMessages
+from tests.support.tool_calling import Step, ToolCallingGenerator
+
+DESK = "sip:desk@example.com"
+ORDER = ToolCall("1", "order_status", {"order": "4711"})
+ON_ITS_WAY = "Order 4711 comes in 2 days."
+
+
+class _Shop:
+    """The operator's server."""
+
+    def __init__(self) -> None:
+        self.orders: list[str] = []
+        self.status = 200
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.url = ""
+
+    async def respond(self, request: web.Request) -> web.Response:
+        self.orders.append((await request.json())["order"])
+        await self.may_answer.wait()
+        return web.json_response({"order": "4711", "days": 2}, status=self.status)
+
+    @property
+    def tool(self) -> HttpToolSettings:
+        return HttpToolSettings(
+            name="order_status",
+            description="Says where an order is.",
+            url=self.url,
+            method="POST",
+            parameters='{"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}',
+        )
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[_Shop]:
+    shop = _Shop()
+    application = web.Application()
+    application.router.add_post("/orders", shop.respond)
+    server = TestServer(application, host="127.0.0.1")
+    await server.start_server(shutdown_timeout=0.1)
+    shop.url = str(server.make_url("/orders"))
+    yield shop
+    await server.close()
+
+
+def _setup(
+    *answers: Sequence[Step],
+    heard: Sequence[str] = ("And who are you?",),
+    generator: Generator | None = None,
+    http_tool: HttpToolSettings | None = None,
+    audio: AudioSettings | None = None,
+    **dialogue: Any,
+) -> Setup:
+    settings = {
+        "idle_timeout_s": 0,
+        "transfer_target": DESK,
+        "tools": ["hang_up", "transfer", "look_up", "send_digits", "http_tool"],
+    }
+    return Setup(
+        recognizer=ScriptedRecognizer(heard, repeat=False),
+        generator=generator or ToolCallingGenerator(*answers),
+        session=SessionSettings(welcome_message=""),
+        dialogue=DialogueSettings.model_validate(settings | dialogue),
+        http_tool=http_tool or HttpToolSettings(),
+        audio=audio or AudioSettings(),
+    )
+
+
+async def _asked(talk: Talk, generator: ToolCallingGenerator, count: int) -> None:
+    await talk.until(lambda: len(generator.asked) >= count)
+
+
+async def test_what_the_model_looks_up_is_spoken(place: Place) -> None:
+    talk = await place(_setup([ToolCall("1", "look_up", {"query": "pay by card"})], ["You can pay by card."]))
+
+    talk.say()
+    turn = await talk.heard_out(0)
+
+    assert (turn.spoken, turn.source) == ("You can pay by card.", "model")
+
+
+async def test_a_model_hangs_up_once_the_caller_has_heard_it(place: Place) -> None:
+    talk = await place(_setup(["So long, and thank you for calling. ", ToolCall("1", "hang_up")]))
+
+    talk.say()
+    ended = await talk.end()
+
+    assert ended.reason is EndReason.AGENT_HUNG_UP
+    assert talk.record.turns[0].spoken == "So long, and thank you for calling."
+
+
+async def test_a_model_transfers_to_the_configured_target(place: Place) -> None:
+    talk = await place(_setup([ToolCall("1", "transfer")]))
+
+    talk.say()
+    ended = await talk.end()
+
+    assert ended.reason is EndReason.TRANSFERRED
+    assert talk.caller.leg.transfer_target == DESK
+    assert talk.record.turns[0].spoken == DialogueSettings().transfer_message
+
+
+async def test_digits_are_sent_behind_the_words_before_them(place: Place) -> None:
+    talk = await place(_setup(["One moment. ", ToolCall("1", "send_digits", {"digits": "12#"})], ["It is done."]))
+
+    talk.say()
+    turn = await talk.turn(0)
+    assert talk.caller.digits == ""
+    await talk.heard_out(0)
+    await talk.until(lambda: talk.caller.digits == "12#")
+
+    assert turn.spoken == "One moment. It is done."
+
+
+async def test_a_phone_that_takes_no_digits_ends_no_call(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(digits: str) -> None:
+        raise ValueError("The caller's side takes no telephone events")
+
+    talk = await place(_setup([ToolCall("1", "send_digits", {"digits": "12#"})], ["I tried."]))
+    monkeypatch.setattr(talk.caller.leg, "send_digits", refuse)
+
+    talk.say()
+    turn = await talk.heard_out(0)
+
+    assert turn.spoken == "I tried."
+
+
+async def test_facts_of_a_server_are_spoken(place: Place, shop: _Shop) -> None:
+    talk = await place(_setup([ORDER], [ON_ITS_WAY], http_tool=shop.tool))
+
+    talk.say()
+    turn = await talk.heard_out(0)
+
+    assert turn.spoken == ON_ITS_WAY
+    assert shop.orders == ["4711"]
+
+
+async def test_a_server_that_fails_leaves_an_answer_and_no_facts(place: Place, shop: _Shop) -> None:
+    shop.status = 500
+    generator = ToolCallingGenerator([ORDER], ["I cannot see that now. It comes in 2 days."])
+    talk = await place(_setup(generator=generator, http_tool=shop.tool))
+
+    talk.say()
+    turn = await talk.heard_out(0)
+
+    assert turn.spoken == "I cannot see that now."
+    assert "request failed" in generator.asked[-1][-1].content
+
+
+async def test_nothing_is_sent_while_the_caller_may_go_on(place: Place, shop: _Shop) -> None:
+    generator = ToolCallingGenerator([ORDER], [ORDER], [ON_ITS_WAY])
+    setup = _setup(
+        generator=generator,
+        heard=("Where is my order,", "please?"),
+        http_tool=shop.tool,
+        audio=AudioSettings(endpoint_ms=2000, silence_timeout_ms=2000),
+    )
+    talk = await place(setup)
+    talk.say()
+    await _asked(talk, generator, 1)
+    await asyncio.sleep(0.3)
+    assert shop.orders == []
+
+    talk.say()
+    await _asked(talk, generator, 2)
+    assert shop.orders == []
+    turn = await talk.heard_out(0)
+
+    assert (turn.heard, turn.spoken) == ("Where is my order, please?", ON_ITS_WAY)
+    assert shop.orders == ["4711"]
+
+
+async def test_a_model_that_would_hang_up_on_half_a_sentence_does_not(place: Place) -> None:
+    generator = ToolCallingGenerator([ToolCall("1", "hang_up")], ["I am a shop."])
+    setup = _setup(
+        generator=generator,
+        heard=("And who", "are you?"),
+        audio=AudioSettings(endpoint_ms=2000, silence_timeout_ms=2000),
+    )
+    talk = await place(setup)
+    talk.say()
+    await _asked(talk, generator, 1)
+
+    talk.say()
+    turn = await talk.heard_out(0)
+
+    assert turn.spoken == "I am a shop."
+    assert talk.ended is None
+
+
+async def test_a_request_is_not_repeated_for_an_answer_that_was_not_heard(place: Place, shop: _Shop) -> None:
+    shop.may_answer.clear()
+    talk = await place(_setup([ORDER], [ORDER], [ON_ITS_WAY], http_tool=shop.tool))
+    talk.say()
+    await talk.until(lambda: shop.orders)
+
+    talk.caller.hold()
+    await talk.until(lambda: talk.record.turns[0].interrupted)
+    talk.caller.resume()
+    await talk.until(lambda: len(talk.record.turns) == 2)
+    shop.may_answer.set()
+    turn = await talk.heard_out(1)
+
+    assert turn.spoken == ON_ITS_WAY
+    assert shop.orders == ["4711"]
+
+
+async def test_a_caller_who_interrupts_the_goodbye_of_a_model_stays(place: Place) -> None:
+    generator = ToolCallingGenerator(
+        ["Then I thank you very much for this call and wish you a very nice day. ", ToolCall("1", "hang_up")],
+        ["I am still here."],
+    )
+    talk = await place(_setup(generator=generator, heard=("And who are you?", "Well, what else?")))
+    talk.say()
+    await talk.turn(0)
+    await asyncio.sleep(0.8)
+
+    talk.say()
+    turn = await talk.heard_out(1)
+
+    assert talk.record.turns[0].interrupted
+    assert turn.spoken == "I am still here."
+    assert talk.ended is None
+
+
+async def test_a_noise_during_the_goodbye_of_a_model_does_not_keep_the_line(place: Place) -> None:
+    goodbye = "Then I thank you very much for this call and wish you a very nice day."
+    talk = await place(_setup([f"{goodbye} ", ToolCall("1", "hang_up")], heard=("And who are you?", "")))
+    talk.say()
+    await talk.turn(0)
+    await asyncio.sleep(0.8)
+
+    talk.say()
+
+    assert (await talk.end()).reason is EndReason.AGENT_HUNG_UP
+    assert " ".join(turn.spoken for turn in talk.record.turns) == goodbye
+
+
+async def test_digits_behind_words_that_were_cut_short_are_not_sent(place: Place) -> None:
+    words = "I will press the keys for you now, and then we shall see together what comes of it."
+    talk = await place(
+        _setup(
+            [f"{words} ", ToolCall("1", "send_digits", {"digits": "12#"})],
+            ["I am a shop."],
+            heard=("And who are you?", "Well, what else?"),
+        )
+    )
+    talk.say()
+    await talk.turn(0)
+    await asyncio.sleep(0.8)
+
+    talk.say()
+    await talk.until(lambda: len(talk.record.turns) == 2 and talk.record.turns[1].spoken)
+
+    assert talk.record.turns[0].interrupted
+    assert talk.caller.digits == ""
+
+
+async def test_a_call_that_ends_during_a_request_leaves_nothing_behind(place: Place, shop: _Shop) -> None:
+    shop.may_answer.clear()
+    talk = await place(_setup([ORDER], [ON_ITS_WAY], http_tool=shop.tool))
+    talk.say()
+    await talk.until(lambda: shop.orders)
+
+    talk.caller.hang_up()
+
+    assert (await talk.end()).reason is EndReason.CALLER_HUNG_UP
+
+
+async def test_a_tool_is_called_through_a_server_that_speaks_openai(place: Place) -> None:
+    async def answer(messages: WireMessages) -> AsyncIterator[str | ToolCall]:
+        if messages[-1]["role"] == "tool":
+            yield f"As I see, {messages[-1]['content'].lower()}"
+        else:
+            yield ToolCall("call_1", "look_up", {"query": "pay by card"})
+
+    async with OpenAiServer(Script(answer=answer)) as server:
+        own = OpenAiSettings(url=server.url, api_key=SecretStr(KEY), model=MODEL)
+        generator = OpenAiGenerator(LlmSettings(), own)
+        try:
+            talk = await place(_setup(generator=generator))
+            talk.say()
+            turn = await talk.heard_out(0)
+            talk.caller.hang_up()
+            await talk.end()
+        finally:
+            await generator.close()
+
+    assert turn.spoken == f"As I see, {KNOWLEDGE.entries[1].answer.lower()}"
+    [*_, asked, result] = server.script.requests[-1]["messages"]
+    assert asked["tool_calls"][0]["function"]["name"] == "look_up"
+    assert (result["role"], result["tool_call_id"], result["content"]) == ("tool", "call_1", "Yes, by card.")
+    assert {tool["function"]["name"] for tool in server.script.requests[-1]["tools"]} == {
+        "hang_up",
+        "transfer",
+        "look_up",
+        "send_digits",
+    }
