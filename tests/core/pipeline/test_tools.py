@@ -1,7 +1,9 @@
 """A call whose model asks for things: done once the turn is over, and not twice."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +19,13 @@ from core.providers.asr.scripted import ScriptedRecognizer
 from core.providers.base import Generator, ToolCall
 from core.providers.llm.openai import OpenAiGenerator, OpenAiSettings
 from core.providers.settings import LlmSettings
+from core.settings import load_settings
 from tests.core.pipeline.conftest import KNOWLEDGE, Place, Setup, Talk
 from tests.support.standins.openai import KEY, MODEL, OpenAiServer
 from tests.support.standins.script import Script, WireMessages
 from tests.support.tool_calling import Step, ToolCallingGenerator
 
+GUIDE = Path(__file__).parents[3] / "docs" / "tools.md"
 DESK = "sip:desk@example.com"
 ORDER = ToolCall("1", "order_status", {"order": "4711"})
 ON_ITS_WAY = "Order 4711 comes in 2 days."
@@ -287,6 +291,41 @@ async def test_a_call_that_ends_during_a_request_leaves_nothing_behind(place: Pl
     talk.caller.hang_up()
 
     assert (await talk.end()).reason is EndReason.CALLER_HUNG_UP
+
+
+async def test_the_configuration_of_the_guide_runs(place: Place, tmp_path: Path) -> None:
+    [configuration] = re.findall(r"```ini\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "app.ini").write_text(configuration, "utf-8")
+    loaded = load_settings(tmp_path / "app.ini", {"OPENAI_API_KEY": KEY, "HTTP_TOOL_TOKEN": "s3cret"})
+    seen: list[tuple[str, str]] = []
+
+    async def order(request: web.Request) -> web.Response:
+        seen.append((request.path, request.headers["Authorization"]))
+        return web.json_response({"order": "4711", "arrives": "in 2 days"})
+
+    async def answer(messages: WireMessages) -> AsyncIterator[str | ToolCall]:
+        yield ON_ITS_WAY if messages[-1]["role"] == "tool" else ORDER
+
+    application = web.Application()
+    application.router.add_get("/api/orders/{order}", order)
+    async with OpenAiServer(Script(answer=answer)) as server, TestServer(application) as shop:
+        address = loaded[HttpToolSettings].url.replace("https://shop.example.com", str(shop.make_url("/")).rstrip("/"))
+        generator = OpenAiGenerator(
+            loaded[LlmSettings], loaded[OpenAiSettings].model_copy(update={"url": server.url, "model": MODEL})
+        )
+        try:
+            setup = _setup(generator=generator, http_tool=loaded[HttpToolSettings].model_copy(update={"url": address}))
+            setup.dialogue = loaded[DialogueSettings]
+            talk = await place(setup)
+            talk.say()
+            turn = await talk.heard_out(0)
+            talk.caller.hang_up()
+            await talk.end()
+        finally:
+            await generator.close()
+
+    assert turn.spoken == ON_ITS_WAY
+    assert seen == [("/api/orders/4711", "Bearer s3cret")]
 
 
 async def test_a_tool_is_called_through_a_server_that_speaks_openai(place: Place) -> None:
