@@ -16,6 +16,7 @@ PROVIDERS: dict[str, dict[str, str]] = {
     },
     "llm": {
         "grpc": "core.providers.llm.grpc",
+        "ollama": "core.providers.llm.ollama",
         "openai": "core.providers.llm.openai",
         "scripted": "core.providers.llm.scripted",
     },

@@ -5,9 +5,12 @@ from typing import Any, ClassVar, Protocol, Self
 from pydantic import SecretStr
 
 from core.providers.base import Generator
+from core.providers.llm.ollama import OllamaGenerator, OllamaSettings
 from core.providers.llm.openai import OpenAiGenerator, OpenAiSettings
 from core.providers.settings import LlmSettings
-from tests.support.standins.openai import KEY, MODEL, OpenAiServer
+from tests.support.standins import ollama, openai
+from tests.support.standins.ollama import OllamaServer
+from tests.support.standins.openai import OpenAiServer
 from tests.support.standins.script import Script
 
 
@@ -59,8 +62,21 @@ class OverOpenAi(Served):
 
     @staticmethod
     def make_generator(port: int, **settings: Any) -> Generator:
-        own = OpenAiSettings(url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr(KEY), model=MODEL)
+        own = OpenAiSettings(url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr(openai.KEY), model=openai.MODEL)
         return OpenAiGenerator(LlmSettings(**settings), own)
 
 
-SERVERS: dict[str, type[Served]] = {served.name: served for served in (OverOpenAi,)}
+class OverOllama(Served):
+    name = "ollama"
+
+    @staticmethod
+    def make_server() -> Server:
+        return OllamaServer()
+
+    @staticmethod
+    def make_generator(port: int, **settings: Any) -> Generator:
+        own = OllamaSettings(url=f"http://127.0.0.1:{port}", model=ollama.MODEL)
+        return OllamaGenerator(LlmSettings(**settings), own)
+
+
+SERVERS: dict[str, type[Served]] = {served.name: served for served in (OverOllama, OverOpenAi)}

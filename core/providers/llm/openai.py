@@ -15,6 +15,7 @@ from core.providers.base import Generated, GenerationParameters, Message, Tool
 from core.providers.llm.attempts import UselessToRepeat, pieces
 from core.providers.llm.server_text import server_text
 from core.providers.llm.tool_call_deltas import NoToolCall, ToolCallDeltas
+from core.providers.llm.warming import ONE_TOKEN, warming
 from core.providers.readiness import ReadinessWatch
 from core.providers.settings import LlmSettings
 from services.common.settings import Section, key
@@ -26,8 +27,6 @@ CONNECT_TIMEOUT_S = 5.0
 READINESS_TIMEOUT_S = 5.0
 # They tell of every request, the readiness watch's included.
 TALKATIVE_LOGGERS = ("openai", "httpx2", "httpcore2", "httpx", "httpcore")
-# Templates of many models take no conversation in which the user says nothing.
-FIRST_WORDS = Message("user", "Hello.")
 
 
 class OpenAiSettings(Section):
@@ -98,8 +97,7 @@ class OpenAiGenerator:
 
     async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
         """One token is asked for: a server of one's own then has the opening in its cache."""
-        opening = messages if any(message.role == "user" for message in messages) else (*messages, FIRST_WORDS)
-        async for _ in self.generate(opening, GenerationParameters(max_tokens=1, temperature=0.0), session_id):
+        async for _ in self.generate(warming(messages), ONE_TOKEN, session_id):
             pass
 
     async def end_session(self, session_id: str) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from core.providers.base import ToolCall
 
@@ -37,10 +38,10 @@ class ToolCallDeltas:
         Raises:
             NoToolCall: its text repeats nothing of the model's.
         """
-        for number, partial in enumerate(self._partials):
+        for partial in self._partials:
             if not partial.name:
                 raise NoToolCall("a tool call without a name")
-            yield ToolCall(partial.call_id or f"call_{number}", partial.name, arguments_object(partial.arguments))
+            yield ToolCall(partial.call_id or new_call_id(), partial.name, arguments_object(partial.arguments))
 
     def _partial(self, index: int | None, call_id: str | None) -> _Partial:
         """Some servers leave the index out, or give every call the same one: another id is another call."""
@@ -50,6 +51,11 @@ class ToolCallDeltas:
                 return partial
         self._partials.append(_Partial(index, call_id or ""))
         return self._partials[-1]
+
+
+def new_call_id() -> str:
+    """For a call to which its server gave none; unlike all others of the conversation."""
+    return f"call_{uuid4().hex[:12]}"
 
 
 def arguments_object(text: str) -> dict[str, Any]:
