@@ -61,7 +61,7 @@ class ScriptedAgent:
         statuses: what the status callback told.
     """
 
-    def __init__(self, behaviour: Behaviour | None = None) -> None:
+    def __init__(self, behaviour: Behaviour | None = None, auth_token: str = AUTH_TOKEN, port: int = 0) -> None:
         self.behaviour = behaviour or Behaviour()
         self.twiml: str | None = None
         self.status = 200
@@ -70,7 +70,7 @@ class ScriptedAgent:
         self.webhooks: list[dict[str, str]] = []
         self.statuses: list[str] = []
         self.actions: list[dict[str, str]] = []
-        self._validator = RequestValidator(AUTH_TOKEN)
+        self._validator = RequestValidator(auth_token)
         application = web.Application()
         application.add_routes(
             [
@@ -80,7 +80,7 @@ class ScriptedAgent:
                 web.get("/twilio/stream", self._stream),
             ]
         )
-        self._server = TestServer(application, host="127.0.0.1")
+        self._server = TestServer(application, host="127.0.0.1", port=port or None)
 
     async def __aenter__(self) -> Self:
         await self._server.start_server()

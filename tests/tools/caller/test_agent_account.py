@@ -31,6 +31,18 @@ async def test_earlier_calls_and_other_callers_are_not_taken_for_this_one() -> N
         assert await Management(url).find("557") is None
 
 
+async def test_calls_of_one_caller_at_the_same_time_are_told_apart_by_their_transport() -> None:
+    core = FakeCore()
+    core.active = [call("555", [], call_id=f"by-{name}", transport=name) for name in ("opensips", "twilio")]
+    async with serving(core) as url:
+        management = Management(url)
+        for name in ("opensips", "twilio"):
+            found = await management.find("555", transport=name)
+            assert found is not None
+            assert (found.call_id, found.transport) == (f"by-{name}", name)
+        assert await management.find("555", transport="loopback") is None
+
+
 async def test_decision_to_fall_silent_is_read_as_nanoseconds() -> None:
     core = FakeCore()
     core.active = [call("555", [turn("hi", "Hello there.", interrupted=True, interrupted_at=1000.5, spoken="Hello")])]

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests.tools.caller.scripted_agent import ScriptedAgent
 from tests.tools.caller.scripted_connector import Behaviour, ScriptedConnector, tone
 from tests.tools.caller.test_caller import by_tone
 from tests.tools.oavc.fake_core import FakeCore, call, turn
@@ -65,8 +66,14 @@ class FakeStack:
         return self
 
     async def ready(self) -> None:
-        mi_port = int(self._layout.environ["MI_PORT"])
-        await self._opened.enter_async_context(ScriptedConnector(mi_port, self.behaviour))
+        environ = self._layout.environ
+        transports = environ["TRANSPORTS"].split(",")
+        if "opensips" in transports:
+            connector = ScriptedConnector(int(environ["MI_PORT"]), self.behaviour)
+            await self._opened.enter_async_context(connector)
+        if "twilio" in transports:
+            agent = ScriptedAgent(self.behaviour, environ["TWILIO_AUTH_TOKEN"], self._layout.management_port)
+            await self._opened.enter_async_context(agent)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -81,7 +88,10 @@ class FakeStack:
 def stack(monkeypatch: pytest.MonkeyPatch) -> FakeCore:
     core = FakeCore()
     turns = [turn("", "Hello."), turn("when are you open", "We open at nine.")]
-    core.recent = [call("5550123", turns, started_at=LATER, ended_at=LATER)]
+    core.recent = [
+        call("5550123", turns, started_at=LATER, ended_at=LATER, transport=transport)
+        for transport in ("opensips", "twilio")
+    ]
 
     class Management:
         def __init__(self, _url: str) -> None:
@@ -136,6 +146,41 @@ def test_repeated_demo_adds_medians(
     assert body["medians"]["voice_to_voice_ms"] > 0
     assert (tmp_path / "call-2.wav").exists()
     assert "medians of 2 calls" in capsys.readouterr().out
+
+
+def test_demo_comes_in_by_twilio(
+    script: Path, stack: FakeCore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo(script, tmp_path, "--transport", "twilio") == 0
+    body = read(tmp_path / "report.json")
+    assert (body["ok"], body["transport"], body["lead"]["gaps"]) == (True, "twilio", 0)
+    assert (tmp_path / "call.wav").exists()
+    assert "ran dry 0 times while the agent spoke" in capsys.readouterr().out
+
+
+def test_demo_of_both_places_two_calls_at_once_and_tells_them_apart(
+    script: Path, stack: FakeCore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo(script, tmp_path, "--transport", "both", "--repeat", "2") == 0
+    body = read(tmp_path / "report.json")
+    assert body["ok"] is True
+    assert [each["transport"] for each in body["calls"]] == ["opensips", "twilio"] * 2
+    assert body["medians"].keys() == {"opensips", "twilio"}
+    names = {path.name for path in tmp_path.glob("*.wav")}
+    assert names == {"call.wav", "call-twilio.wav", "call-2.wav", "call-twilio-2.wav"}
+    shown = capsys.readouterr().out
+    assert "opensips   caller  When are you open?" in shown
+    assert "twilio     agent   We open at nine." in shown
+    assert "medians of 2 calls by twilio" in shown
+
+
+def test_demo_of_both_needs_both_to_be_right(script: Path, stack: FakeCore, tmp_path: Path) -> None:
+    stack.recent = [each for each in stack.recent if each["transport"] == "opensips"]
+    turns = [turn("when are you open", "We open at nine.", source="model")]
+    stack.recent.append(call("5550123", turns, started_at=LATER, ended_at=LATER, transport="twilio"))
+    assert demo(script, tmp_path, "--transport", "both") == 1
+    first, second = read(tmp_path / "report.json")["calls"]
+    assert (first["ok"], second["ok"]) == (True, False)
 
 
 def test_demo_with_a_wrong_answer_ends_with_a_clear_line(
@@ -233,6 +278,50 @@ def test_core_that_does_not_run_is_told(
     monkeypatch.setattr("tools.oavc.call._SUBSCRIBED_TIMEOUT_S", 0.1)
     assert place(script, tmp_path, free_udp_port) == 1
     assert "no core asked for calls" in capsys.readouterr().err
+
+
+@contextlib.contextmanager
+def running_agent(auth_token: str) -> Iterator[str]:
+    """An agent of Twilio's in a thread of its own; its URL."""
+    loop = asyncio.new_event_loop()
+    agent = ScriptedAgent(auth_token=auth_token)
+    loop.run_until_complete(agent.__aenter__())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield agent.address.url
+    finally:
+        asyncio.run_coroutine_threadsafe(agent.__aexit__(None, None, None), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_calls_are_placed_by_twilio_to_a_running_core(
+    script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC" + "1" * 32)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "2" * 32)
+    with running_agent("2" * 32) as url:
+        options = ["--script", str(script), "--output", str(tmp_path), "--calls", "2", "--rate", "20"]
+        assert main(["call", "--transport", "twilio", "--management", url, *options]) == 0
+    assert "2 of 2 calls went well" in capsys.readouterr().out
+    assert {each["transport"] for each in read(tmp_path / "report.json")["calls"]} == {"twilio"}
+
+
+def test_calls_by_twilio_need_the_accounts_token(
+    script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TWILIO_AUTH_TOKEN", raising=False)
+    assert place(script, tmp_path, 1, "--transport", "twilio") == 2
+    assert "TWILIO_AUTH_TOKEN" in capsys.readouterr().err
+
+
+def test_calls_by_twilio_to_nobody_fail(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.oavc.live._ENDED_TIMEOUT_S", 0.2)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "2" * 32)
+    assert place(script, tmp_path, 1, "--transport", "twilio") == 1
+    assert "the call was refused" in read(tmp_path / "report.json")["problems"][0]
 
 
 @pytest.mark.parametrize("options", [("--calls", "0"), ("--rate", "0")])

@@ -147,6 +147,24 @@ def test_private_layout_touches_loopback_only_and_no_port_twice() -> None:
     assert unused_port() not in ports
 
 
+def test_private_layout_tells_core_of_the_ways_to_be_called() -> None:
+    account = layouts.TwilioAccount("AC1", "secret", "http://127.0.0.1:1")
+    only, both = layouts.private(None, None, account), layouts.private(None, 4711, account)
+    assert only.environ["TRANSPORTS"] == "twilio"
+    assert "MI_PORT" not in only.environ
+    assert both.environ["TRANSPORTS"] == "opensips,twilio"
+    assert both.environ["MI_PORT"] == "4711"
+    twilio = {name: value for name, value in both.environ.items() if name.startswith("TWILIO_")}
+    assert twilio == {
+        "TWILIO_ACCOUNT_SID": "AC1",
+        "TWILIO_AUTH_TOKEN": "secret",
+        "TWILIO_API_BASE_URL": "http://127.0.0.1:1",
+        "TWILIO_PUBLIC_URL": f"https://127.0.0.1:{both.management_port}",
+        "TWILIO_PATH": "/twilio",
+    }
+    assert layouts.private(None, 4711).environ["TRANSPORTS"] == "opensips"
+
+
 def test_configured_layout_follows_the_file(tmp_path: Path) -> None:
     path = tmp_path / "app.ini"
     path.write_text("[llm]\nhost = llm.example\nport = 1234\n[management]\nport = 8888\n")
