@@ -16,6 +16,7 @@ PROVIDERS: dict[str, dict[str, str]] = {
     },
     "llm": {
         "grpc": "core.providers.llm.grpc",
+        "llama_ws": "core.providers.llm.llama_ws",
         "ollama": "core.providers.llm.ollama",
         "openai": "core.providers.llm.openai",
         "scripted": "core.providers.llm.scripted",

@@ -5,10 +5,12 @@ from typing import Any, ClassVar, Protocol, Self
 from pydantic import SecretStr
 
 from core.providers.base import Generator
+from core.providers.llm.llama_ws import LlamaWsGenerator, LlamaWsSettings
 from core.providers.llm.ollama import OllamaGenerator, OllamaSettings
 from core.providers.llm.openai import OpenAiGenerator, OpenAiSettings
 from core.providers.settings import LlmSettings
 from tests.support.standins import ollama, openai
+from tests.support.standins.llama_ws import LlamaWsServer
 from tests.support.standins.ollama import OllamaServer
 from tests.support.standins.openai import OpenAiServer
 from tests.support.standins.script import Script
@@ -79,4 +81,16 @@ class OverOllama(Served):
         return OllamaGenerator(LlmSettings(**settings), own)
 
 
-SERVERS: dict[str, type[Served]] = {served.name: served for served in (OverOllama, OverOpenAi)}
+class OverLlamaWs(Served):
+    name = "llama_ws"
+
+    @staticmethod
+    def make_server() -> Server:
+        return LlamaWsServer()
+
+    @staticmethod
+    def make_generator(port: int, **settings: Any) -> Generator:
+        return LlamaWsGenerator(LlmSettings(**settings), LlamaWsSettings(url=f"ws://127.0.0.1:{port}"))
+
+
+SERVERS: dict[str, type[Served]] = {served.name: served for served in (OverLlamaWs, OverOllama, OverOpenAi)}
