@@ -334,6 +334,15 @@ async def test_the_config_says_what_core_wants(remote: Remote) -> None:
     await listening.end()
 
 
+async def test_the_language_that_callers_speak_is_asked_for(remote: Remote) -> None:
+    provider = recognizer(remote.backend.port, language="en-GB")
+    listening = await listen(provider)
+    await until(lambda: remote.servicer.configs)
+    assert remote.servicer.configs[0].language == "en-GB"
+    await listening.end()
+    await provider.close()
+
+
 async def test_closing_a_stream_ends_the_work_on_the_other_side(remote: Remote) -> None:
     listening = await listen(remote.recognizer)
     await until(lambda: remote.servicer.running == 1)
