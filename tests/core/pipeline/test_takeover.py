@@ -70,7 +70,7 @@ class DyingSynthesizer(ScriptedSynthesizer):
             pieces += 1
             if self.dying and pieces == 4:
                 await asyncio.sleep(1.0)
-                self.failed_s = time.monotonic()
+                self.failed_s = self.failed_s or time.monotonic()
                 raise ProviderUnavailable("dying", "gone")
 
 
@@ -189,7 +189,7 @@ async def test_a_clause_whose_voice_dies_is_ended_by_the_next_one(place: Place) 
     assert well.said[0] != FIRST_CLAUSE, "what was spoken is not spoken again"
     assert FIRST_CLAUSE.endswith(well.said[0])
     made_s = well.first_audio_made_s - dying.failed_s
-    assert made_s < 0.3
+    assert 0.05 <= made_s < 0.3
     assert wire.longest_silence_s() < 0.6
     log.info("%s: audio %.3f s after the failure", "voice broke in mid-clause", made_s)
 
