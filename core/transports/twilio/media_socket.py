@@ -4,7 +4,7 @@ import asyncio
 import logging
 from socket import SO_SNDBUF, SOL_SOCKET
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from core.observability import metrics
 from core.transports.twilio import messages
@@ -40,7 +40,7 @@ class MediaSocket:
         self._request = request
         self._settings = settings
         self._stream_sid: str | None = None
-        self._framing = Framing("")
+        self._framing: Framing | None = None
         self._malformed = 0
         self.fault = ""
 
@@ -78,8 +78,9 @@ class MediaSocket:
         if start.call_sid != call_sid:
             raise StreamRefused("start_other_call")
         self._stream_sid = start.stream_sid
-        self._framing = Framing(start.stream_sid)
-        await self._framing.begin()
+        framing = Framing(start.stream_sid)
+        await framing.begin()
+        self._framing = framing
         return start
 
     async def receive(self) -> tuple[Message, bytes] | None:
@@ -88,16 +89,14 @@ class MediaSocket:
             received = await self._socket.receive()
             if received.type is WSMsgType.TEXT:
                 message = self._parse(received.data)
-                if isinstance(message, Media):
+                if isinstance(message, Media) and self._framing is not None:
                     return message, await self._framing.decode(received.data)
                 if message is not None:
                     return message, b""
             elif received.type is WSMsgType.BINARY:
                 self._discard("binary")
-            elif received.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                if self._socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
-                    self._discard("too_big")
-                    self.fault = "a message was too big"
+            else:
+                self._note_failure(received.data)
                 return None
             if self._malformed > self._settings.max_malformed:
                 self.fault = "too much of the stream made no sense"
@@ -107,9 +106,11 @@ class MediaSocket:
 
     async def send_audio(self, pcm: bytes) -> None:
         """A socket that is closed, or that nobody reads, takes it too: whoever receives is told. As for the others."""
+        assert self._framing is not None
         await self._send(await self._framing.encode(pcm))
 
     async def send_clear(self) -> None:
+        assert self._framing is not None
         await self._send(await self._framing.clear())
 
     async def send_mark(self, name: str) -> None:
@@ -148,6 +149,13 @@ class MediaSocket:
             self._discard("start_again")
             return None
         return message
+
+    def _note_failure(self, failure: object) -> None:
+        """Closed in order, or by something that is no WebSocket message (RFC 6455 7.1.7)."""
+        if isinstance(failure, WebSocketError):
+            too_big = failure.code == WSCloseCode.MESSAGE_TOO_BIG
+            self._discard("too_big" if too_big else "protocol")
+            self.fault = "a message was too big" if too_big else "the stream is no WebSocket's"
 
     def _discard(self, reason: str) -> None:
         self._malformed += 1

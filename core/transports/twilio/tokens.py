@@ -82,7 +82,8 @@ class StreamTokens:
             TokenRefused: forged, expired or used.
         """
         body, _, mac = token.partition(".")
-        if len(token) > TOKEN_CHARS_MAX or not hmac.compare_digest(_decode(mac), self._mac(body)):
+        readable = token.isascii() and len(token) <= TOKEN_CHARS_MAX
+        if not readable or not hmac.compare_digest(_decode(mac), self._mac(body)):
             raise TokenRefused("token_forged")
         call_sid, caller, called, parameters, resumes, until_s, nonce = json.loads(_decode(body))
         now_s = self._clock()
@@ -93,7 +94,7 @@ class StreamTokens:
         return Claims(call_sid, caller, called, parameters, resumes)
 
     def _mac(self, body: str) -> bytes:
-        return hmac.new(self._key, body.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+        return hmac.new(self._key, body.encode(), hashlib.sha256).digest()
 
 
 def _encode(content: bytes) -> str:

@@ -184,11 +184,11 @@ def start(call_sid: str = CALL_SID, stream_sid: str = STREAM_SID, custom: Mappin
     }
 
 
-def media(audio: bytes, chunk: int, stream_sid: str = STREAM_SID, **changes: Any) -> Any:
+def media(audio: bytes, count: int, stream_sid: str = STREAM_SID, **changes: Any) -> Any:
     body = {
         "track": "inbound",
-        "chunk": str(chunk),
-        "timestamp": str((chunk - 1) * 20),
+        "chunk": str(count),
+        "timestamp": str((count - 1) * 20),
         "payload": base64.b64encode(audio).decode(),
     }
     return {"event": "media", "sequenceNumber": "2", "streamSid": stream_sid, "media": body | changes}
@@ -202,13 +202,13 @@ def tone(size: int = 160) -> bytes:
 class Rig:
     """One transport that runs, reached over HTTP as Twilio does."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, *, credentials: bool = True, **changes: Any) -> None:
         values: dict[str, Any] = {"auth_token": SecretStr(AUTH_TOKEN), "account_sid": "AC1", **changes}
         self.settings = TwilioSettings(**values)
         self.control = Control()
         self.handler = Handler()
         self.refusal: Exception | None = None
-        self.transport = TwilioTransport(self.settings, self._admission, self.control)
+        self.transport = TwilioTransport(self.settings, self._admission, self.control if credentials else None)
         self.root = ""
         self.client = aiohttp.ClientSession()
         self.phones: list[Phone] = []
@@ -279,9 +279,9 @@ def stream_url(twiml: str) -> str:
 
 
 @asynccontextmanager
-async def running(**changes: Any) -> AsyncIterator[Rig]:
+async def running(*, credentials: bool = True, **changes: Any) -> AsyncIterator[Rig]:
     """A rig whose transport runs; afterwards nothing may be left of it."""
-    rig = Rig(**changes)
+    rig = Rig(credentials=credentials, **changes)
     application = web.Application(client_max_size=64 * 1024)
     application.add_routes(rig.transport.routes)
     runner = web.AppRunner(application, access_log=None)
@@ -303,6 +303,6 @@ async def running(**changes: Any) -> AsyncIterator[Rig]:
             await phone.release()
         await rig.client.close()
         await runner.cleanup()
-    assert rig.control.closed
+    assert rig.control.closed == credentials
     assert not rig.transport.calls
     assert not rig.transport.streams
