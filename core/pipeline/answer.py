@@ -78,10 +78,16 @@ class _Round:
 
 
 class Answer:
-    """One reply. `action` is what follows it, once all its parts were read."""
+    """One reply.
+
+    Attributes:
+        action: what follows it, once all its parts were read.
+        owed: something was asked of a tool, and the words that are to come of it are not all there.
+    """
 
     def __init__(self, reply: Reply, asking: Asking, effects: Effects) -> None:
         self.action = reply.action
+        self.owed = False
         self._reply = reply
         self._asking = asking
         self._effects = effects
@@ -105,12 +111,14 @@ class Answer:
                 self._note(call, Result("refused", ""))
             if not calls:
                 break
+            self.owed = True
             messages.append(Message("assistant", " ".join(answer.said), tool_calls=tuple(calls)))
             async with aclosing(self._carried_out(answer, calls, messages)) as parts:
                 async for part in parts:
                     yield part
             if not answer.unanswered:
                 break
+        self.owed = False
         if not self._said:
             yield self._words_for(self.action)
 

@@ -1,6 +1,6 @@
 """What an interruption leaves: a question that still stands, or the rest of what was being said."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.dialogue.action import Action
 from core.dialogue.conversation import Conversation, Exchange
@@ -10,11 +10,16 @@ from core.pipeline.speaking import Utterance
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What an interruption kept from the caller: words, and what was to follow them."""
+    """What an interruption kept from the caller: words, and what was to follow them.
+
+    Attributes:
+        question: to be answered anew in their place, where the words that mattered were still to come.
+    """
 
     text: str
     action: Action
     exchange: Exchange
+    question: Question = field(default_factory=Question)
 
 
 class Interrupted:
@@ -38,5 +43,7 @@ class Interrupted:
             self.question = utterance.question
             if exchange in self._conversation.exchanges:
                 self._conversation.exchanges.remove(exchange)
+        elif utterance.prepared.owed:
+            self.rest = Rest(remainder, action, exchange, utterance.question)
         elif remainder or action is not Action.LISTEN:
             self.rest = Rest(remainder, action, exchange)

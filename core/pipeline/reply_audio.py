@@ -151,6 +151,11 @@ class PreparedReply:
         """What follows once the caller has heard it: settled when all of it is made."""
         return self._answer.action
 
+    @property
+    def owed(self) -> bool:
+        """Whether words are still to come of what a tool was asked."""
+        return self._answer.owed
+
     def take(self) -> None:
         """The caller's turn is over: what the model asks for may happen."""
         self._taken.set()

@@ -183,7 +183,9 @@ class Responder(FrameProcessor):
     async def _go_on(self, rest: Rest) -> None:
         """Says the rest of what was interrupted, and does what was to follow."""
         self._interrupted.rest = None
-        if rest.text:
+        if rest.question:
+            await self._answer(rest.question, self._record.begin_turn(heard=rest.question.heard))
+        elif rest.text:
             await self._say(rest.text, rest.action, rest.exchange)
         else:
             await self._act(rest.action)

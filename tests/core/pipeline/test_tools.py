@@ -231,6 +231,30 @@ async def test_a_request_is_not_repeated_for_an_answer_that_was_not_heard(place:
     assert shop.orders == ["4711"]
 
 
+async def test_what_a_tool_was_asked_for_is_said_after_a_noise(place: Place, shop: _Shop) -> None:
+    shop.may_answer.clear()
+    setup = _setup(
+        ["Let me see. ", ORDER],
+        ["Let me see. ", ORDER],
+        [ON_ITS_WAY],
+        heard=("And who are you?", ""),
+        http_tool=shop.tool,
+    )
+    talk = await place(setup)
+    talk.say()
+    await talk.turn(0)
+    await talk.until(lambda: shop.orders)
+    await asyncio.sleep(0.8)
+
+    talk.say()
+    await talk.until(lambda: len(talk.record.turns) == 2)
+    shop.may_answer.set()
+    turn = await talk.heard_out(1)
+
+    assert turn.spoken == f"Let me see. {ON_ITS_WAY}"
+    assert shop.orders == ["4711"]
+
+
 async def test_a_caller_who_interrupts_the_goodbye_of_a_model_stays(place: Place) -> None:
     generator = ToolCallingGenerator(
         ["Then I thank you very much for this call and wish you a very nice day. ", ToolCall("1", "hang_up")],
