@@ -63,12 +63,14 @@ class ConfigurationInForce:
             while True:
                 await self._requested.wait()
                 self._requested.clear()
-                directory = await self._next()
-                if directory is None:
+                found = await self._next()
+                if found is None:
                     continue
+                configuration, directory = found
+                old, self._directory = self._directory, directory
+                self._tell(configuration)
                 bringing_up.cancel()
                 await asyncio.wait({bringing_up})
-                old, self._directory = self._directory, directory
                 bringing_up = group.create_task(self._bring_up(directory), name="bring up")
                 await old.close()
 
@@ -84,8 +86,8 @@ class ConfigurationInForce:
             self.rehearsed = True
         await directory.render()
 
-    async def _next(self) -> AgentDirectory | None:
-        """The agents of the file as it is now, once they are ready to take over; None where they shall not."""
+    async def _next(self) -> tuple[Configuration, AgentDirectory] | None:
+        """The file as it is now, and its agents, once they are ready to take over; None where they shall not."""
         try:
             # It may import a provider's library, which must not hold up calls.
             configuration, briefings = await asyncio.to_thread(self._read_again)
@@ -105,13 +107,15 @@ class ConfigurationInForce:
             log.info(NOT_RELOADED, extra={"problem": "the file is to be read once more"})
             metrics.RELOADS.labels("superseded").inc()
             return None
+        return configuration, directory
+
+    def _tell(self, configuration: Configuration) -> None:
         changed = changed_for_a_restart(self._started_with, configuration.settings)
         if changed:
             log.warning("settings wait for a restart", extra={"keys": ", ".join(changed)})
         _note(configuration)
         metrics.RELOADS.labels("reloaded").inc()
-        log.info("configuration reloaded", extra={"agents": ", ".join(directory.names)})
-        return directory
+        log.info("configuration reloaded", extra={"agents": ", ".join(self._directory.names)})
 
     def _read_again(self) -> tuple[Configuration, list[Briefing]]:
         configuration = self._read()

@@ -19,6 +19,7 @@ from tools.caller.opensips import OpenSipsStandIn
 
 ROOT = Path(__file__).parents[2]
 START_S = 40.0
+CONFIGURATION = "[opensips]\nwatch_interval_s = 0.1\n[performance]\ndrain_timeout_s = 20\nmemory_limit_mb = 4096\n"
 
 
 def free_port(kind: socket.SocketKind) -> int:
@@ -55,6 +56,26 @@ class CoreProcess:
                     if status == 200:
                         return
                 await asyncio.sleep(0.05)
+
+    async def call_record(self, call_id: str) -> dict[str, Any]:
+        """Of a call that is up or has ended."""
+        status, record = await self.get(f"/api/v1/calls/{call_id}")
+        assert status == 200
+        assert isinstance(record, dict)
+        return record
+
+    def hang_up_signal(self) -> None:
+        self._process.send_signal(signal.SIGHUP)
+
+    async def reloads(self, outcome: str, count: int) -> None:
+        """Returns once the configuration was read again so often, with that outcome."""
+        wanted = f'oavc_reloads_total{{outcome="{outcome}"}} {float(count)}'
+        async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"http://127.0.0.1:{self._http_port}/metrics") as reply:
+                    if wanted in await reply.text():
+                        return
+                await asyncio.sleep(0.02)
 
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -120,7 +141,7 @@ async def core(configuration: Path, **changes: str) -> AsyncIterator[CoreProcess
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
     path = tmp_path / "app.ini"
-    path.write_text("[opensips]\nwatch_interval_s = 0.1\n[performance]\ndrain_timeout_s = 20\nmemory_limit_mb = 4096\n")
+    path.write_text(CONFIGURATION)
     return path
 
 
