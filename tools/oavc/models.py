@@ -10,6 +10,7 @@ from core.settings import config_file
 from services.common.model_fetch import FetchFailed, Progress, fetch, verify
 from services.common.model_files import CATALOGUE, Model, ModelSettings, fetched_path, packaged_path
 from services.common.settings import ConfigurationError, load, read_ini
+from tools.oavc import ollama_models
 from tools.oavc.console import complain, tell
 
 EXIT_FAILED = 1
@@ -19,17 +20,22 @@ _MB = 1_000_000
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", help="configuration file that may name the folder of models")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,check,fetch}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,check,fetch,ollama}")
     actions.add_parser("list", help="every known model, and where it is")
     check = actions.add_parser("check", help="read every byte of what was fetched, and compare")
     check.add_argument("names", nargs="*", help="models (default: all that are here)")
     fetching = actions.add_parser("fetch", help="get models from their publishers")
     fetching.add_argument("names", nargs="+", help="models, as `oavc models list` names them")
+    ollama_models.arguments(actions.add_parser("ollama", help="the models of an Ollama server"))
 
 
 def run(options: argparse.Namespace) -> int:
     try:
-        folder = _folder(config_file(os.environ, options.config))
+        path = config_file(os.environ, options.config)
+        ini = read_ini(path) if path else {}
+        if options.action == "ollama":
+            return ollama_models.run(options, ini)
+        folder = load([ModelSettings], ini, os.environ, ignore={"*"})[ModelSettings].directory
     except ConfigurationError as error:
         complain(f"oavc models: {error}")
         return EXIT_USAGE
@@ -42,10 +48,6 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "check":
         return _check(options.names, folder)
     return _fetch(options.names, folder)
-
-
-def _folder(path: Path | None) -> Path:
-    return load([ModelSettings], read_ini(path) if path else {}, os.environ, ignore={"*"})[ModelSettings].directory
 
 
 def _list(folder: Path) -> int:

@@ -174,7 +174,7 @@ class OllamaServer(HttpStandIn):
             if self.pull_breaks_at == layer:
                 await response.write(_line({"error": "max retries exceeded: unexpected EOF"}))
                 return response
-            digest = f"sha256:{layer:064x}"
+            digest = f"sha256:{layer + 1:0<64x}"
             status = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": LAYER_BYTES}
             begin = LAYER_STEPS if layer < self.pulled_layers else 0
             for step in range(begin, LAYER_STEPS + 1):
