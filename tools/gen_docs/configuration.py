@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+from core.providers import registry as providers
 from core.settings import CONFIG_FILE_DEFAULT, CONFIG_FILE_ENVS, SECTIONS
 from services.common.process import ServiceProcess
 from services.common.settings import KeyDescription, Section, describe
@@ -25,7 +26,8 @@ or by a variable whose name ends in `_FILE`.
 
 
 def page() -> str:
-    parts = [_INTRODUCTION, "## core\n", *_sections(SECTIONS)]
+    own = providers.sections((stage, name) for stage, names in providers.PROVIDERS.items() for name in names)
+    parts = [_INTRODUCTION, "## core\n", *_sections([*SECTIONS, *own])]
     for name in SERVICES:
         process: ServiceProcess = import_module(f"services.{name}.__main__").build({})
         parts += [f"## {name} service\n", *_sections(process.all_sections)]
