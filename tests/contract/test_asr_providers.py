@@ -14,10 +14,13 @@ from prometheus_client import CollectorRegistry
 
 from core.audio.resample import Interpolator
 from core.errors import ProviderError, ProviderRejected, ProviderUnavailable
+from core.providers.asr.fallback import FallbackRecognizer
 from core.providers.asr.grpc import QUEUE_FRAMES, GrpcRecognizer
 from core.providers.asr.scripted import ScriptedRecognizer, ScriptedStream
 from core.providers.asr.vosk_ws import VoskWsRecognizer, VoskWsSettings
 from core.providers.base import RecognitionStream, Recognizer, Transcript
+from core.providers.breaker import CircuitBreaker
+from core.providers.member import Member
 from core.providers.registry import PROVIDERS
 from core.providers.settings import AsrSettings
 from services.asr import settings as service_settings
@@ -130,6 +133,18 @@ async def over_grpc() -> AsyncIterator[Recognizer]:
         yield remote.recognizer
 
 
+@contextlib.asynccontextmanager
+async def taken_over() -> AsyncIterator[Recognizer]:
+    """Every stream is begun by a service that refuses it once it is open, and heard by the next."""
+    async with Remote() as remote, scripted() as second:
+        remote.servicer.refusal = grpc.StatusCode.UNAVAILABLE
+        await until(lambda: remote.recognizer.ready)
+        members = [Member(each, CircuitBreaker("asr", each.name, 100, 15.0)) for each in (remote.recognizer, second)]
+        provider = FallbackRecognizer(members, AsrSettings())
+        yield provider
+        await provider.close()
+
+
 class KeptWhisper(FasterWhisper):
     """Loaded once; the services that use it leave it as it is."""
 
@@ -173,6 +188,7 @@ Make = Callable[[], AbstractAsyncContextManager[Recognizer]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
+    pytest.param(taken_over, id="fallback"),
     pytest.param(over_vosk_wire, id="vosk_ws"),
     pytest.param(functools.partial(over_vosk_wire, resets=False), id="vosk_ws without reset"),
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
@@ -244,7 +260,7 @@ async def listen(recognizer: Recognizer, rate_hz: int = 8000) -> Listening:
 
 
 def test_every_registered_recogniser_is_here() -> None:
-    assert {param.id for param in EVERY} - {"service", "vosk_ws without reset"} == set(PROVIDERS["asr"])
+    assert {param.id for param in EVERY} - {"service", "fallback", "vosk_ws without reset"} == set(PROVIDERS["asr"])
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000])

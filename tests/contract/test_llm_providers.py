@@ -14,8 +14,11 @@ from google.protobuf import empty_pb2
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import GenerationParameters, Generator, Message
+from core.providers.breaker import CircuitBreaker
+from core.providers.llm.fallback import FallbackGenerator
 from core.providers.llm.grpc import GrpcGenerator
 from core.providers.llm.scripted import ScriptedGenerator
+from core.providers.member import Member
 from core.providers.registry import PROVIDERS
 from core.providers.settings import LlmSettings
 from services.common import correlation
@@ -121,6 +124,19 @@ async def over(server: type[Served]) -> AsyncIterator[Generator]:
         yield served.generator
 
 
+@contextlib.asynccontextmanager
+async def taken_over() -> AsyncIterator[Generator]:
+    """Every answer is begun by a service that breaks off, and given by the next."""
+    async with Remote() as remote, scripted() as second:
+        remote.servicer.refusal = grpc.StatusCode.UNAVAILABLE
+        remote.servicer.pieces_before_refusal = 1
+        await until(lambda: remote.generator.ready)
+        members = [Member(each, CircuitBreaker("llm", each.name, 100, 15.0)) for each in (remote.generator, second)]
+        provider = FallbackGenerator(members, LlmSettings())
+        yield provider
+        await provider.close()
+
+
 class KeptLlama(LlamaCppEngine):
     """Loaded once; the services that use it leave it as it is."""
 
@@ -162,6 +178,7 @@ Make = Callable[[], AbstractAsyncContextManager[Generator]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
+    pytest.param(taken_over, id="fallback"),
     *(pytest.param(functools.partial(over, server), id=name) for name, server in SERVERS.items()),
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
 ]
@@ -192,7 +209,7 @@ async def answer(
 
 
 def test_every_registered_model_is_here() -> None:
-    assert {param.id for param in EVERY} - {"service"} == set(PROVIDERS["llm"])
+    assert {param.id for param in EVERY} - {"service", "fallback"} == set(PROVIDERS["llm"])
 
 
 async def test_an_answer_comes_in_pieces_of_text(any_generator: Generator) -> None:

@@ -15,8 +15,11 @@ from google.protobuf import empty_pb2
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import Synthesizer
+from core.providers.breaker import CircuitBreaker
+from core.providers.member import Member
 from core.providers.registry import PROVIDERS
 from core.providers.settings import TtsSettings
+from core.providers.tts.fallback import FallbackSynthesizer
 from core.providers.tts.grpc import GrpcSynthesizer
 from core.providers.tts.piper_ws import PiperWsSettings, PiperWsSynthesizer
 from core.providers.tts.scripted import ScriptedSynthesizer
@@ -115,6 +118,20 @@ async def over_grpc() -> AsyncIterator[Synthesizer]:
         yield remote.synthesizer
 
 
+@contextlib.asynccontextmanager
+async def taken_over() -> AsyncIterator[Synthesizer]:
+    """Every text is begun by a service that breaks off, and ended by the next."""
+    async with Remote() as remote:
+        remote.servicer.refusal = grpc.StatusCode.UNAVAILABLE
+        remote.servicer.pieces_before_refusal = 1
+        await until(lambda: remote.synthesizer.ready)
+        both: tuple[Synthesizer, ...] = (remote.synthesizer, ScriptedSynthesizer(0.001))
+        members = [Member(each, CircuitBreaker("tts", each.name, 100, 15.0)) for each in both]
+        provider = FallbackSynthesizer(members, TtsSettings())
+        yield provider
+        await provider.close()
+
+
 class KeptPiper(PiperEngine):
     """Stays loaded when a service closes it, for the next test."""
 
@@ -162,6 +179,7 @@ Make = Callable[[], AbstractAsyncContextManager[Synthesizer]]
 EVERY = [
     pytest.param(scripted, id="scripted"),
     pytest.param(over_grpc, id="grpc"),
+    pytest.param(taken_over, id="fallback"),
     pytest.param(over_piper_wire, id="piper_ws"),
     pytest.param(real_over_piper_wire, id="piper", marks=pytest.mark.engine),
     pytest.param(real_service, id="service", marks=pytest.mark.engine),
@@ -195,7 +213,7 @@ def seconds(pcm: bytes, rate_hz: int) -> float:
 
 
 def test_every_registered_voice_is_here() -> None:
-    assert {param.id for param in EVERY} - {"service", "piper"} == set(PROVIDERS["tts"])
+    assert {param.id for param in EVERY} - {"service", "piper", "fallback"} == set(PROVIDERS["tts"])
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000])
