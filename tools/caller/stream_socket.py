@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
+from websockets.protocol import CONNECTING, OPEN
 from websockets.uri import parse_uri
 
 from tools.caller import kernel_time
@@ -34,24 +35,14 @@ class StreamSocket:
 
     def read(self) -> tuple[list[str], int]:
         """The text messages that have come, and when. `ended` is set once no more will."""
+        at_ns = self._receive()
         texts: list[str] = []
-        try:
-            data, ancillary, _, _ = self.connection.recvmsg(_READ_BYTES, kernel_time.ANCILLARY_BYTES)
-        except BlockingIOError:
-            return texts, 0
-        except OSError:
-            self.ended = True
-            return texts, 0
-        if data:
-            self._protocol.receive_data(data)
-        else:
-            self._protocol.receive_eof()
-            self.ended = True
+        # Some may have come together with the end of the handshake.
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 self._frame(event, texts)
         self.flush()
-        return texts, kernel_time.received_ns(ancillary)
+        return texts, at_ns
 
     def send(self, text: str) -> None:
         if not self.ended and self._protocol.state is OPEN:
@@ -84,6 +75,21 @@ class StreamSocket:
         self.ended = True
         self.connection.close()
 
+    def _receive(self) -> int:
+        try:
+            data, ancillary, _, _ = self.connection.recvmsg(_READ_BYTES, kernel_time.ANCILLARY_BYTES)
+        except BlockingIOError:
+            return time.time_ns()
+        except OSError:
+            self.ended = True
+            return time.time_ns()
+        if data:
+            self._protocol.receive_data(data)
+        else:
+            self._protocol.receive_eof()
+            self.ended = True
+        return kernel_time.received_ns(ancillary)
+
     def _frame(self, frame: Frame, texts: list[str]) -> None:
         if frame.opcode is Opcode.CLOSE:
             self.ended = True
@@ -115,7 +121,7 @@ async def open_socket(url: str, host: str, port: int, headers: Mapping[str, str]
         async with asyncio.timeout(timeout_s):
             await loop.sock_connect(connection, (host, port))
             await loop.sock_sendall(connection, b"".join(protocol.data_to_send()))
-            while protocol.state is not OPEN and protocol.handshake_exc is None:
+            while protocol.state is CONNECTING and protocol.handshake_exc is None:
                 data = await loop.sock_recv(connection, _READ_BYTES)
                 if data:
                     protocol.receive_data(data)

@@ -66,6 +66,7 @@ class StreamWire:
             stream.due_ns = time.time_ns() + next(self._phases) * 7 % PTIME_MS * 1_000_000
             self._selector.register(web_socket.connection, selectors.EVENT_READ, stream)
             self._streams.append(stream)
+            self._read(stream)
         return stream
 
     def close(self, stream: Stream) -> None:
@@ -123,7 +124,7 @@ class StreamWire:
     def _serve(self, stream: Stream, now_ns: int) -> None:
         phone, web_socket = stream.phone, stream.web_socket
         while stream.due_ns <= now_ns:
-            phone.tick(stream.due_ns if now_ns - stream.due_ns < _PTIME_NS else now_ns)
+            phone.tick(now_ns)
             stream.due_ns += _PTIME_NS
         phone.advance(now_ns)
         for text in phone.outgoing(now_ns):

@@ -17,8 +17,8 @@ from tools.caller.twilio import AgentAddress, TwilioStandIn
 from tools.caller.twiml import ConnectStream, Dial, PlayDigits, Reject, TwimlError, Verb, parse_twiml
 
 _CONNECT_TIMEOUT_S = 5.0
-# Length of one key that <Play digits> presses, with the pause after it.
-_DIGIT_S = 0.2
+# <Play digits> presses two keys a second; a "w" among them is a pause of as long.
+_DIGIT_S = 0.5
 # What a caller whose call is refused would be told in SIP.
 _BUSY, _DECLINED, _UNAVAILABLE = 486, 603, 503
 

@@ -202,16 +202,16 @@ async def test_agent_ends_a_call_by_the_rest_api() -> None:
 async def test_agent_presses_keys_and_takes_the_call_back_on_a_new_stream() -> None:
     agent = ScriptedAgent()
     async with line(agent) as (twilio, twilio_line):
-        script = parse_script(LISTEN + WAIT.format(300) + say() + HANG_UP)
+        script = parse_script(LISTEN + WAIT.format(1200) + say() + HANG_UP)
         playing = asyncio.create_task(play_call(twilio_line, script, [QUESTION]))
         await until(lambda: agent.calls and agent.calls[0].events("mark"))
         host = agent.address.url.removeprefix("http://")
         stream = f'<Connect><Stream url="wss://{host}/twilio/stream"/></Connect>'
-        twiml = f'<Response><Play digits="1w2"/>{stream}</Response>'
+        twiml = f'<Response><Play digits="1w"/>{stream}</Response>'
         assert await rest(twilio, Twiml=twiml) == 200
         record = await playing
         (call,) = twilio.calls.values()
-    assert (call.digits, record.ended_by, record.failures) == ("1w2", "caller", [])
+    assert (call.digits, record.ended_by, record.failures) == ("1w", "caller", [])
     first, second = agent.calls
     assert first.messages[-1]["event"] == "stop"
     assert second.events("start")[0]["start"]["callSid"] == call.sid
@@ -238,7 +238,7 @@ async def test_phone_speaks_at_an_even_pace_and_a_bad_network_only_delays() -> N
     record, agent = await play(network + LISTEN + say() + WAIT.format(600) + HANG_UP)
     times = [packet.at_ns for packet in record.trace.sent]
     gaps_ms = [(later - earlier) / 1e6 for earlier, later in itertools.pairwise(times)]
-    assert timing.percentile(gaps_ms, 50) == 20
+    assert timing.percentile(gaps_ms, 50) == pytest.approx(20, abs=1)
     call = only(agent)
     chunks = [int(message["media"]["chunk"]) for message in call.events("media")]
     assert chunks == list(range(1, len(chunks) + 1))
