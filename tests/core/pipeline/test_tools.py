@@ -99,26 +99,26 @@ async def _asked(talk: Talk, generator: ToolCallingGenerator, count: int) -> Non
 async def test_what_the_model_looks_up_is_spoken(place: Place) -> None:
     talk = await place(_setup([ToolCall("1", "look_up", {"query": "pay by card"})], ["You can pay by card."]))
 
-    talk.say()
+    talk.caller.press("5#")
     turn = await talk.heard_out(0)
 
     assert (turn.spoken, turn.source) == ("You can pay by card.", "model")
 
 
 async def test_a_model_hangs_up_once_the_caller_has_heard_it(place: Place) -> None:
-    talk = await place(_setup(["So long, and thank you for calling. ", ToolCall("1", "hang_up")]))
+    talk = await place(_setup(["So long. ", ToolCall("1", "hang_up")]))
 
-    talk.say()
+    talk.caller.press("5#")
     ended = await talk.end()
 
     assert ended.reason is EndReason.AGENT_HUNG_UP
-    assert talk.record.turns[0].spoken == "So long, and thank you for calling."
+    assert talk.record.turns[0].spoken == "So long."
 
 
 async def test_a_model_transfers_to_the_configured_target(place: Place) -> None:
     talk = await place(_setup([ToolCall("1", "transfer")]))
 
-    talk.say()
+    talk.caller.press("5#")
     ended = await talk.end()
 
     assert ended.reason is EndReason.TRANSFERRED
@@ -129,7 +129,7 @@ async def test_a_model_transfers_to_the_configured_target(place: Place) -> None:
 async def test_digits_are_sent_behind_the_words_before_them(place: Place) -> None:
     talk = await place(_setup(["One moment. ", ToolCall("1", "send_digits", {"digits": "12#"})], ["It is done."]))
 
-    talk.say()
+    talk.caller.press("5#")
     turn = await talk.turn(0)
     assert talk.caller.digits == ""
     await talk.heard_out(0)
@@ -145,7 +145,7 @@ async def test_a_phone_that_takes_no_digits_ends_no_call(place: Place, monkeypat
     talk = await place(_setup([ToolCall("1", "send_digits", {"digits": "12#"})], ["I tried."]))
     monkeypatch.setattr(talk.caller.leg, "send_digits", refuse)
 
-    talk.say()
+    talk.caller.press("5#")
     turn = await talk.heard_out(0)
 
     assert turn.spoken == "I tried."
@@ -154,7 +154,7 @@ async def test_a_phone_that_takes_no_digits_ends_no_call(place: Place, monkeypat
 async def test_facts_of_a_server_are_spoken(place: Place, shop: _Shop) -> None:
     talk = await place(_setup([ORDER], [ON_ITS_WAY], http_tool=shop.tool))
 
-    talk.say()
+    talk.caller.press("5#")
     turn = await talk.heard_out(0)
 
     assert turn.spoken == ON_ITS_WAY
@@ -166,7 +166,7 @@ async def test_a_server_that_fails_leaves_an_answer_and_no_facts(place: Place, s
     generator = ToolCallingGenerator([ORDER], ["I cannot see that now. It comes in 2 days."])
     talk = await place(_setup(generator=generator, http_tool=shop.tool))
 
-    talk.say()
+    talk.caller.press("5#")
     turn = await talk.heard_out(0)
 
     assert turn.spoken == "I cannot see that now."
@@ -179,7 +179,7 @@ async def test_nothing_is_sent_while_the_caller_may_go_on(place: Place, shop: _S
         generator=generator,
         heard=("Where is my order,", "please?"),
         http_tool=shop.tool,
-        audio=AudioSettings(endpoint_ms=2000, silence_timeout_ms=2000),
+        audio=AudioSettings(endpoint_ms=1200, silence_timeout_ms=1200),
     )
     talk = await place(setup)
     talk.say()
@@ -201,7 +201,7 @@ async def test_a_model_that_would_hang_up_on_half_a_sentence_does_not(place: Pla
     setup = _setup(
         generator=generator,
         heard=("And who", "are you?"),
-        audio=AudioSettings(endpoint_ms=2000, silence_timeout_ms=2000),
+        audio=AudioSettings(endpoint_ms=1200, silence_timeout_ms=1200),
     )
     talk = await place(setup)
     talk.say()
@@ -217,7 +217,7 @@ async def test_a_model_that_would_hang_up_on_half_a_sentence_does_not(place: Pla
 async def test_a_request_is_not_repeated_for_an_answer_that_was_not_heard(place: Place, shop: _Shop) -> None:
     shop.may_answer.clear()
     talk = await place(_setup([ORDER], [ORDER], [ON_ITS_WAY], http_tool=shop.tool))
-    talk.say()
+    talk.caller.press("5#")
     await talk.until(lambda: shop.orders)
 
     talk.caller.hold()
@@ -237,11 +237,11 @@ async def test_what_a_tool_was_asked_for_is_said_after_a_noise(place: Place, sho
         ["Let me see. ", ORDER],
         ["Let me see. ", ORDER],
         [ON_ITS_WAY],
-        heard=("And who are you?", ""),
+        heard=("",),
         http_tool=shop.tool,
     )
     talk = await place(setup)
-    talk.say()
+    talk.caller.press("5#")
     await talk.turn(0)
     await talk.until(lambda: shop.orders)
     await asyncio.sleep(0.8)
@@ -260,8 +260,8 @@ async def test_a_caller_who_interrupts_the_goodbye_of_a_model_stays(place: Place
         ["Then I thank you very much for this call and wish you a very nice day. ", ToolCall("1", "hang_up")],
         ["I am still here."],
     )
-    talk = await place(_setup(generator=generator, heard=("And who are you?", "Well, what else?")))
-    talk.say()
+    talk = await place(_setup(generator=generator, heard=("Well, what else?",)))
+    talk.caller.press("5#")
     await talk.turn(0)
     await asyncio.sleep(0.8)
 
@@ -275,8 +275,8 @@ async def test_a_caller_who_interrupts_the_goodbye_of_a_model_stays(place: Place
 
 async def test_a_noise_during_the_goodbye_of_a_model_does_not_keep_the_line(place: Place) -> None:
     goodbye = "Then I thank you very much for this call and wish you a very nice day."
-    talk = await place(_setup([f"{goodbye} ", ToolCall("1", "hang_up")], heard=("And who are you?", "")))
-    talk.say()
+    talk = await place(_setup([f"{goodbye} ", ToolCall("1", "hang_up")], heard=("",)))
+    talk.caller.press("5#")
     await talk.turn(0)
     await asyncio.sleep(0.8)
 
@@ -292,10 +292,10 @@ async def test_digits_behind_words_that_were_cut_short_are_not_sent(place: Place
         _setup(
             [f"{words} ", ToolCall("1", "send_digits", {"digits": "12#"})],
             ["I am a shop."],
-            heard=("And who are you?", "Well, what else?"),
+            heard=("Well, what else?",),
         )
     )
-    talk.say()
+    talk.caller.press("5#")
     await talk.turn(0)
     await asyncio.sleep(0.8)
 
@@ -309,7 +309,7 @@ async def test_digits_behind_words_that_were_cut_short_are_not_sent(place: Place
 async def test_a_call_that_ends_during_a_request_leaves_nothing_behind(place: Place, shop: _Shop) -> None:
     shop.may_answer.clear()
     talk = await place(_setup([ORDER], [ON_ITS_WAY], http_tool=shop.tool))
-    talk.say()
+    talk.caller.press("5#")
     await talk.until(lambda: shop.orders)
 
     talk.caller.hang_up()
@@ -341,7 +341,7 @@ async def test_the_configuration_of_the_guide_runs(place: Place, tmp_path: Path)
             setup = _setup(generator=generator, http_tool=loaded[HttpToolSettings].model_copy(update={"url": address}))
             setup.dialogue = loaded[DialogueSettings]
             talk = await place(setup)
-            talk.say()
+            talk.caller.press("5#")
             turn = await talk.heard_out(0)
             talk.caller.hang_up()
             await talk.end()
@@ -364,7 +364,7 @@ async def test_a_tool_is_called_through_a_server_that_speaks_openai(place: Place
         generator = OpenAiGenerator(LlmSettings(), own)
         try:
             talk = await place(_setup(generator=generator))
-            talk.say()
+            talk.caller.press("5#")
             turn = await talk.heard_out(0)
             talk.caller.hang_up()
             await talk.end()
