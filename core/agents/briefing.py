@@ -48,7 +48,8 @@ def brief(default: AgentConfiguration, agents: Sequence[AgentConfiguration]) -> 
         try:
             read[path] = load(path)
         except KnowledgeError as error:
-            problems[path] = str(error) if each is default else f"{PREFIX}{each.name}: dialogue.knowledge: {error}"
+            whose = "" if each is default else f"{PREFIX}{each.name}: "
+            problems[path] = f"{whose}dialogue.knowledge: {error}"
     if problems:
         raise ConfigurationError(list(problems.values()))
     return [Briefing(each, read[each.settings[DialogueSettings].knowledge]) for each in (default, *agents)]

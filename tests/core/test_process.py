@@ -245,7 +245,7 @@ async def test_a_wrong_configuration_ends_with_2_and_names_everything(tmp_path: 
                 "configuration: tts.provider: 'mouth' is not known; known are grpc, ",
             ],
         ),
-        ({"KNOWLEDGE_FILE": "/nowhere/knowledge.md"}, ["configuration: /nowhere/knowledge.md: "]),
+        ({"KNOWLEDGE_FILE": "/nowhere/knowledge.md"}, ["configuration: dialogue.knowledge: /nowhere/knowledge.md: "]),
     ],
 )
 async def test_what_only_shows_when_core_is_built_ends_with_2_as_well(

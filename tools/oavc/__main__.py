@@ -13,6 +13,7 @@ COMMANDS = {
     "call": "place scripted calls to a core that is running, in the place of OpenSIPS",
     "check": "check the configuration, and print what is in force",
     "models": "list, check and fetch models",
+    "providers": "list the providers of each stage, which are in force, and whether they are ready",
     "status": "say what runs and whether it would take a call",
 }
 # `make run` reads better with it.

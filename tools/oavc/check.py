@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.dialogue.knowledge import KnowledgeError
-from core.dialogue.knowledge import load as load_knowledge
-from core.dialogue.settings import DialogueSettings
-from core.settings import config_file, load_settings
+from core.agents.briefing import brief
+from core.agents.settings import AgentConfiguration
+from core.settings import config_file, load_configuration
 from services.common.process import ServiceProcess, load_service_settings
-from services.common.settings import ConfigurationError, effective
+from services.common.setting_values import shown as text_of
+from services.common.settings import ConfigurationError, describe, effective
 from tools.oavc.console import complain, tell
 from tools.oavc.stack import SERVICES
 
@@ -19,7 +19,7 @@ EXIT_CONFIGURATION = 2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", help="configuration file (default: OAVC_CONFIG_FILE, else config/app.ini)")
+    parser.add_argument("-c", "--config", help="configuration file (default: OAVC_CONFIG_FILE, else config/app.ini)")
     parser.add_argument("--quiet", action="store_true", help="print problems only")
 
 
@@ -38,26 +38,35 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The effective configuration of each process, and all problems, each once."""
+    """The effective configuration of each process, what each agent says differently, and all problems, each once."""
     environ = {**environ, **({"OAVC_CONFIG_FILE": str(path)} if path else {})}
     shown: dict[str, str] = {}
     problems: dict[str, None] = {}
     try:
-        core = load_settings(path, environ)
-        shown["core"] = effective(core)
-        knowledge = core[DialogueSettings].knowledge
-        if knowledge is not None:
-            load_knowledge(knowledge)
+        core = load_configuration(path, environ)
+        shown["core"] = effective(core.settings)
+        shown |= {f"agent {agent.name}": _difference(agent) for agent in core.agents}
+        shown |= {f"agent {name}": "disabled\n" for name in core.disabled}
+        brief(core.default, core.agents)
     except ConfigurationError as error:
         problems |= dict.fromkeys(error.problems)
-    except KnowledgeError as error:
-        problems[f"dialogue.knowledge: {error}"] = None
     for name in SERVICES:
         try:
             shown[name] = effective(load_service_settings(_service(name, environ), environ))
         except ConfigurationError as error:
             problems |= dict.fromkeys(error.problems)
     return shown, list(problems)
+
+
+def _difference(agent: AgentConfiguration) -> str:
+    """What an agent says differently from the default one, as it stands in its section; secrets masked."""
+    lines = [f"match = {agent.own.match}".replace("\n", "\n  ").rstrip()]
+    for each in describe(list(agent.settings)):
+        if (each.section, each.key) in agent.overridden:
+            value = next(getattr(agent.settings[of], each.key) for of in agent.settings if of.section == each.section)
+            lines.append(f"{each.section}.{each.key} = {'********' if each.secret else text_of(value)}")
+    lines += [f"# no effect: {', '.join(agent.ignored)}"] if agent.ignored else []
+    return "\n".join([*lines, ""])
 
 
 def _service(name: str, environ: Mapping[str, str]) -> ServiceProcess:

@@ -175,7 +175,7 @@ async def test_every_file_of_knowledge_that_cannot_be_read_is_told(configure: Co
     with pytest.raises(ConfigurationError) as refused:
         brief(configuration.default, configuration.agents)
     first, second = refused.value.problems
-    assert first.startswith("/nowhere/a.md: ")
+    assert first.startswith("dialogue.knowledge: /nowhere/a.md: ")
     assert second.startswith("agent.sales: dialogue.knowledge: /nowhere/b.md: ")
 
 

@@ -66,3 +66,25 @@ def test_command_says_what_is_wrong_and_fails(tmp_path: Path, capsys: pytest.Cap
 def test_quiet_command_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_agents_are_printed_with_what_they_say_differently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "[agent.sales]\nmatch = ^sales$\n  ^1\ntts.voice = joe\nllm.openai.model = x\nllm.openai.api_key = hush\n"
+        "[openai]\nmatch = ^2\nkey = hush\n[agent.off]\ndisabled = true\n"
+    )
+    assert main(["check", "-c", str(write(tmp_path, text))]) == 0
+    out = capsys.readouterr().out
+    assert "# agent sales\nmatch = ^sales$\n  ^1\ntts.voice = joe\n" in out
+    assert "llm.openai.api_key = ********\n" in out
+    assert "# agent openai\nmatch = ^2\n# no effect: key\n" in out
+    assert "# agent off\ndisabled\n" in out
+    assert "hush" not in out
+
+
+def test_what_is_wrong_with_an_agent_is_a_problem(tmp_path: Path) -> None:
+    text = f"[agent.sales]\nmatch = (\n[agent.b]\ndialogue.knowledge = {tmp_path}/none.md\n"
+    [problem] = check(write(tmp_path, text), {})[1]
+    assert problem.startswith("agent.sales: match: ")
+    [problem] = check(write(tmp_path, text.replace("(", "x")), {})[1]
+    assert problem.startswith("agent.b: dialogue.knowledge: ")
