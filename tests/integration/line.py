@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,27 +49,39 @@ class Line:
         Raises:
             AssertionError: something stays.
         """
-        deadline_s = time.monotonic() + _SETTLED_S
-        while (left := await self._left(before)) and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.1)
-        assert not left, f"left behind: {left}"
+
+        async def left() -> dict[str, object]:
+            sessions = [(each.key, each.state.name) for each in self.opensips.sessions.values()]
+            return {**await left_in(self.core, before), **({"sessions": sessions} if sessions else {})}
+
+        await nothing_is(left)
         assert not self.opensips.violations, self.opensips.violations
 
-    async def _left(self, before: Held) -> dict[str, object]:
-        now = await self.core.held()
-        left: dict[str, object] = {
-            "calls": await self.core.calls(),
-            "sessions": [(each.key, each.state.name) for each in self.opensips.sessions.values()],
-            "ports": self.core.rtp_ports_in_use(),
-        }
-        for name, then in (
-            ("fds", before.fds),
-            ("threads", before.threads + _EXECUTOR_THREADS),
-            ("tasks", before.tasks),
-        ):
-            left[name] = [then, getattr(now, name)] if getattr(now, name) > then else None
-        left["rss_mb"] = [before.rss_mb, now.rss_mb] if now.rss_mb > before.rss_mb + _GROWTH_MB else None
-        return {name: what for name, what in left.items() if what}
+
+async def nothing_is(left: Callable[[], Awaitable[Mapping[str, object]]]) -> None:
+    """Returns once nothing is left.
+
+    Raises:
+        AssertionError: something stays.
+    """
+    deadline_s = time.monotonic() + _SETTLED_S
+    while (still := await left()) and time.monotonic() < deadline_s:
+        await asyncio.sleep(0.1)
+    assert not still, f"left behind: {still}"
+
+
+async def left_in(core: CoreProcess, before: Held) -> dict[str, object]:
+    """What core holds beyond what it held before, by what it is; empty where nothing is."""
+    now = await core.held()
+    left: dict[str, object] = {"calls": await core.calls(), "ports": core.rtp_ports_in_use()}
+    for name, then in (
+        ("fds", before.fds),
+        ("threads", before.threads + _EXECUTOR_THREADS),
+        ("tasks", before.tasks),
+    ):
+        left[name] = [then, getattr(now, name)] if getattr(now, name) > then else None
+    left["rss_mb"] = [before.rss_mb, now.rss_mb] if now.rss_mb > before.rss_mb + _GROWTH_MB else None
+    return {name: what for name, what in left.items() if what}
 
 
 @asynccontextmanager

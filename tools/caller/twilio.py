@@ -94,7 +94,9 @@ class TwilioStandIn:
         except OSError:
             await self.rest.stop()
             raise
-        self._session = aiohttp.ClientSession(timeout=_WEBHOOK_TIMEOUT)
+        # A connection that is kept would be one that the agent holds, with no call up.
+        connector = aiohttp.TCPConnector(force_close=True)
+        self._session = aiohttp.ClientSession(timeout=_WEBHOOK_TIMEOUT, connector=connector)
         return self
 
     async def __aexit__(
