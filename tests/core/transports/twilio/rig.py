@@ -17,6 +17,7 @@ from twilio.request_validator import RequestValidator
 from core.audio.codec import Pcmu
 from core.errors import SignallingError
 from core.leg import CallLeg
+from core.transports.twilio.call_control import CallControl
 from core.transports.twilio.settings import TwilioSettings
 from core.transports.twilio.transport import TwilioTransport
 
@@ -202,13 +203,15 @@ def tone(size: int = 160) -> bytes:
 class Rig:
     """One transport that runs, reached over HTTP as Twilio does."""
 
-    def __init__(self, *, credentials: bool = True, **changes: Any) -> None:
+    def __init__(self, *, credentials: bool = True, control: CallControl | None = None, **changes: Any) -> None:
         values: dict[str, Any] = {"auth_token": SecretStr(AUTH_TOKEN), "account_sid": "AC1", **changes}
-        self.settings = TwilioSettings(**values)
+        self.settings = TwilioSettings.model_validate(values)
         self.control = Control()
         self.handler = Handler()
         self.refusal: Exception | None = None
-        self.transport = TwilioTransport(self.settings, self._admission, self.control if credentials else None)
+        self.transport = TwilioTransport(
+            self.settings, self._admission, (control or self.control) if credentials else None
+        )
         self.root = ""
         self.client = aiohttp.ClientSession()
         self.phones: list[Phone] = []
@@ -279,9 +282,11 @@ def stream_url(twiml: str) -> str:
 
 
 @asynccontextmanager
-async def running(*, credentials: bool = True, **changes: Any) -> AsyncIterator[Rig]:
+async def running(
+    *, credentials: bool = True, control: CallControl | None = None, **changes: Any
+) -> AsyncIterator[Rig]:
     """A rig whose transport runs; afterwards nothing may be left of it."""
-    rig = Rig(credentials=credentials, **changes)
+    rig = Rig(credentials=credentials, control=control, **changes)
     application = web.Application(client_max_size=64 * 1024)
     application.add_routes(rig.transport.routes)
     runner = web.AppRunner(application, access_log=None)
@@ -303,6 +308,6 @@ async def running(*, credentials: bool = True, **changes: Any) -> AsyncIterator[
             await phone.release()
         await rig.client.close()
         await runner.cleanup()
-    assert rig.control.closed == credentials
+    assert rig.control.closed == (credentials and control is None)
     assert not rig.transport.calls
     assert not rig.transport.streams
