@@ -13,83 +13,21 @@ It answers as OpenSIPS 3.6.8 and 4.0.1 were seen to answer, defects included, so
 """
 
 import asyncio
-import json
 import random
-import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 from tools.caller.evi import EVENT_NAME, EventFaults, EventInterface
+from tools.caller.mi import MiCommand, MiCommandError, MiFault, MiInterface, UnprintableError
 from tools.caller.sip import NO_CONNECTOR, SipReply, SipRequest, parse_header_lines
 from tools.caller.sip_call import SDP, SipCall
 from tools.caller.ua_session import CommandError, PhoneAnswers, UaSession
 
-DATAGRAM_BYTES = 65457
 LISTABLE_SESSIONS = 150
 """More sessions than this make a listing too long for its buffer, and the reply is not JSON."""
-
-
-_LATE_REPLY_S = 0.6
-_OVERTAKEN_S = 0.005
-
-
-class MiFault(Enum):
-    """What can happen to one MI command."""
-
-    LOSE_REQUEST = "lose_request"
-    LOSE_REPLY = "lose_reply"
-    PLAIN_TEXT = "plain_text"
-    LATE_REPLY = "late_reply"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True, slots=True)
-class MiCommand:
-    """One command as it arrived."""
-
-    method: str
-    params: dict[str, Any]
-
-
-class _MiCommandError(Exception):
-    def __init__(self, code: int, message: str, data: str | None = None) -> None:
-        super().__init__(message)
-        self.error = {"code": code, "message": message} | ({} if data is None else {"data": data})
-
-
-_EXTRAS: tuple[tuple[str, ...], ...] = (
-    (),
-    ("body",),
-    ("extra_headers",),
-    ("body", "content_type"),
-    ("body", "extra_headers"),
-    ("body", "content_type", "extra_headers"),
-)
-# Name -> required parameters, and which sets of further ones are allowed.
-_COMMANDS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = {
-    "ua_session_reply": (("key", "method", "code", "reason"), _EXTRAS),
-    "ua_session_update": (("key", "method"), _EXTRAS),
-    "ua_session_terminate": (("key",), ((), ("extra_headers",))),
-    "ua_session_list": ((), ((), ("key",))),
-    "event_subscribe": (("event", "socket"), ((), ("expire",))),
-    "subscribers_list": ((), ((), ("event",), ("event", "socket"))),
-    "events_list": ((), ((),)),
-    "uptime": ((), ((),)),
-}
-_NAMES_SINCE_4_0 = {
-    "b2b_entities:ua_session_reply": "ua_session_reply",
-    "b2b_entities:ua_session_update": "ua_session_update",
-    "b2b_entities:ua_session_terminate": "ua_session_terminate",
-    "b2b_entities:ua_session_list": "ua_session_list",
-    "evi:subscribe": "event_subscribe",
-    "evi:subscribers": "subscribers_list",
-    "evi:list": "events_list",
-}
 
 
 class OpenSipsStandIn:
@@ -97,11 +35,8 @@ class OpenSipsStandIn:
 
     Attributes:
         sessions: every UA session OpenSIPS still holds, by its key.
-        commands: every MI command that arrived since the start, lost ones included.
         violations: what a connector must never do to OpenSIPS.
         sip_timeout_s: how long a phone waits for a final reply to a request within a call.
-        reply_delay_s: how long OpenSIPS takes for a command.
-        events_before_replies: the event that a command causes leaves before the command's own reply.
     """
 
     def __init__(
@@ -119,27 +54,47 @@ class OpenSipsStandIn:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
-        self._mi_socket = mi_socket
-        self._version = version
+        self._mi = MiInterface(self._run, self.spawn, host, mi_port, mi_socket, names_since_4_0=version != "3.6")
         self._guard = guard
         self._clock = clock
         self._random = random.Random(seed)
-        self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._faults: dict[str, list[MiFault]] = {}
         self._numbers = 0
         self._started_s = 0.0
         self._up_since = ""
         self._subscribed = asyncio.Event()
-        self.mi_port = mi_port
         self.report_ack = report_ack
         self.sip_timeout_s = sip_timeout_s
-        self.reply_delay_s = 0.0
-        self.events_before_replies = False
         self.events = EventInterface(clock, seed, faults or EventFaults())
         self.sessions: dict[str, UaSession] = {}
-        self.commands: list[MiCommand] = []
         self.violations: list[str] = []
+
+    @property
+    def mi_port(self) -> int:
+        return self._mi.port
+
+    @property
+    def commands(self) -> list[MiCommand]:
+        """Every MI command that arrived since the start, lost ones included."""
+        return self._mi.commands
+
+    @property
+    def reply_delay_s(self) -> float:
+        """How long OpenSIPS takes for a command."""
+        return self._mi.reply_delay_s
+
+    @reply_delay_s.setter
+    def reply_delay_s(self, delay_s: float) -> None:
+        self._mi.reply_delay_s = delay_s
+
+    @property
+    def events_before_replies(self) -> bool:
+        """The event that a command causes leaves before the command's own reply."""
+        return self._mi.events_before_replies
+
+    @events_before_replies.setter
+    def events_before_replies(self, before: bool) -> None:
+        self._mi.events_before_replies = before
 
     # OpenSIPS' life.
 
@@ -149,30 +104,14 @@ class OpenSipsStandIn:
         Raises:
             OSError: another program has the port.
         """
-        mi = socket.socket(socket.AF_INET if self._mi_socket is None else socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            if self._mi_socket is not None:
-                self._mi_socket.unlink(missing_ok=True)
-                mi.bind(str(self._mi_socket))
-            else:
-                mi.bind((self._host, self.mi_port))
-                self.mi_port = mi.getsockname()[1]
-        except OSError:
-            mi.close()
-            raise
-        mi.setblocking(False)
-        self._socket = mi
+        self._mi.open()
         self._started_s = self._clock()
         self._up_since = time.ctime()
         self.events.open(self._host)
-        asyncio.get_running_loop().add_reader(mi, self._readable)
 
     async def stop(self) -> None:
         """Ends OpenSIPS: sessions and subscriptions are forgotten, and nobody is told."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
+        self._mi.close()
         self.events.close()
         self.sessions.clear()
         self._subscribed.clear()
@@ -229,7 +168,7 @@ class OpenSipsStandIn:
 
     def fail(self, method: str, *faults: MiFault) -> None:
         """The next commands of that name fail so, one after the other."""
-        self._faults.setdefault(method, []).extend(faults)
+        self._mi.fail(method, *faults)
 
     # What a session asks of its host.
 
@@ -265,81 +204,13 @@ class OpenSipsStandIn:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # MI.
+    # MI's commands.
 
-    def _readable(self) -> None:
-        assert self._socket is not None
-        while self._socket is not None:
-            try:
-                datagram, sender = self._socket.recvfrom(DATAGRAM_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                continue  # an earlier reply found nobody
-            self._command(datagram, sender)
-
-    def _command(self, datagram: bytes, sender: Any) -> None:
+    def _run(self, name: str, params: dict[str, Any]) -> Any:
         try:
-            request = json.loads(datagram)
-            method, identifier = request["method"], request.get("id")
-        except (ValueError, KeyError, TypeError):
-            self._reply({"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": None}, sender)
-            return
-        params = request.get("params", {})
-        name = _NAMES_SINCE_4_0.get(method, method) if self._version != "3.6" else method
-        named = params if isinstance(params, dict) else {str(i): each for i, each in enumerate(params)}
-        self.commands.append(MiCommand(name, named))
-        fault = self._faults[name].pop(0) if self._faults.get(name) else None
-        if fault is MiFault.LOSE_REQUEST:
-            return
-        try:
-            if fault is MiFault.REFUSE:
-                raise _MiCommandError(500, "Failed")
-            result = self._run(name, params)
-            reply: dict[str, Any] | bytes = {"jsonrpc": "2.0", "result": result, "id": identifier}
-        except _MiCommandError as failure:
-            reply = {"jsonrpc": "2.0", "error": failure.error, "id": identifier}
-        except _UnprintableError:
-            reply = b"500 Internal error"
-        if fault is MiFault.LOSE_REPLY:
-            return
-        if fault is MiFault.PLAIN_TEXT:
-            reply = b"500 Internal error"
-        delay_s = self.reply_delay_s + (_LATE_REPLY_S if fault is MiFault.LATE_REPLY else 0.0)
-        if self.events_before_replies:
-            delay_s = max(delay_s, _OVERTAKEN_S)
-        if delay_s > 0:
-            self.spawn(self._reply_later(reply, sender, delay_s))
-        else:
-            self._reply(reply, sender)
-
-    async def _reply_later(self, reply: dict[str, Any] | bytes, sender: Any, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-        self._reply(reply, sender)
-
-    def _reply(self, reply: dict[str, Any] | bytes, sender: Any) -> None:
-        if self._socket is None or not sender:
-            return
-        payload = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-        try:
-            if self._mi_socket is None:
-                self._socket.sendto(payload[:DATAGRAM_BYTES], sender)
-                return
-            # Over UNIX sockets mi_datagram replies from another one, which has no name.
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless:
-                nameless.setblocking(False)
-                nameless.sendto(payload[:DATAGRAM_BYTES], sender)
-        except OSError:
-            return
-
-    def _run(self, name: str, params: Any) -> Any:
-        if name not in _COMMANDS:
-            raise _MiCommandError(-32601, "Method not found")
-        given = _named_parameters(name, params)
-        try:
-            return getattr(self, f"_{name}")(**given)
+            return getattr(self, f"_{name}")(**params)
         except CommandError as failure:
-            raise _MiCommandError(500, _FAILURES[name]) from failure
+            raise MiCommandError(500, _FAILURES[name]) from failure
 
     def _session(self, key: str) -> UaSession:
         session = self.sessions.get(key)
@@ -376,17 +247,17 @@ class OpenSipsStandIn:
     def _ua_session_list(self, key: str | None = None) -> Any:
         if key is None:
             if len(self.sessions) > LISTABLE_SESSIONS:
-                raise _UnprintableError
+                raise UnprintableError
             return [_listed(each) for each in self.sessions.values()]
         if not key.startswith("B2B.") or key.count(".") != 4:
-            raise _MiCommandError(400, "Bad format for b2b key")
+            raise MiCommandError(400, "Bad format for b2b key")
         if key not in self.sessions:
-            raise _MiCommandError(404, "Entity not found")
+            raise MiCommandError(404, "Entity not found")
         return _listed(self.sessions[key])
 
     def _event_subscribe(self, event: str, socket: str, expire: Any = 3600) -> str:
         if event != EVENT_NAME or not self.events.subscribe(socket, int(expire)):
-            raise _MiCommandError(400, "Bad parameter value")
+            raise MiCommandError(400, "Bad parameter value")
         if int(expire) > 0:
             self._subscribed.set()
         return "OK"
@@ -406,31 +277,11 @@ class OpenSipsStandIn:
         return Counter(each.method for each in self.commands)[method]
 
 
-class _UnprintableError(Exception):
-    """The reply does not fit the buffer."""
-
-
 _FAILURES = {
     "ua_session_reply": "Failed to send reply",
     "ua_session_update": "Failed to send sequential request",
     "ua_session_terminate": "Failed to terminate session",
 }
-
-
-def _named_parameters(name: str, params: Any) -> dict[str, Any]:
-    required, optional = _COMMANDS[name]
-    wrong = _MiCommandError(-32602, "Invalid params", "Too few or too many parameters")
-    if isinstance(params, list):
-        for extras in optional:
-            if len(params) == len(required) + len(extras):
-                return dict(zip((*required, *extras), params, strict=True))
-        raise wrong
-    if not isinstance(params, dict) or not set(required) <= set(params):
-        raise wrong
-    extras_given = set(params) - set(required)
-    if not any(extras_given == set(extras) for extras in optional):
-        raise wrong
-    return params
 
 
 def _headers_on_the_wire(extras: dict[str, str]) -> dict[str, str]:

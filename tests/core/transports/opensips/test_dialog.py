@@ -11,7 +11,7 @@ from core.transports.opensips import dialog as dialog_module
 from core.transports.opensips import release as release_module
 from core.transports.opensips.dialog import DialogState
 from tests.core.transports.opensips.rig import OFFER, Rig, until
-from tools.caller.opensips import MiFault
+from tools.caller.mi import MiFault
 from tools.caller.sip import SipReply
 
 

@@ -12,7 +12,8 @@ import uvloop
 from core.errors import SignallingRefused, SignallingTimeout
 from core.transports.opensips.mi import MiAddress, MiClient
 from tests.core.transports.opensips.rig import until
-from tools.caller.opensips import MiFault, OpenSipsStandIn
+from tools.caller.mi import MiFault
+from tools.caller.opensips import OpenSipsStandIn
 
 
 @pytest.fixture

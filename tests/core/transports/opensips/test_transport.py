@@ -15,7 +15,7 @@ from core.transports.opensips import subscription as subscription_module
 from core.transports.opensips import transport as transport_module
 from tests.core.transports.opensips.rig import OFFER, Conversation, Rig, until
 from tools.caller.evi import EventFaults
-from tools.caller.opensips import MiFault
+from tools.caller.mi import MiFault
 
 
 async def next_call_works(rig: Rig) -> None:

@@ -8,7 +8,8 @@ from core.errors import SignallingError, SignallingRefused
 from core.transports.opensips.mi import MiAddress, MiClient
 from core.transports.opensips.ua_sessions import UaSessions, started_at_s
 from tests.core.transports.opensips.rig import OFFER
-from tools.caller.opensips import MiFault, OpenSipsStandIn
+from tools.caller.mi import MiFault
+from tools.caller.opensips import OpenSipsStandIn
 
 
 @pytest.fixture
