@@ -8,7 +8,9 @@ from typing import Self
 
 from aiohttp import web
 
-from tests.support.standins.script import Script
+from core.providers.llm.grpc import GrpcGenerator
+from core.providers.settings import LlmSettings
+from tests.support.standins.script import Script, asking
 
 
 class HttpStandIn:
@@ -74,14 +76,22 @@ def cut(connection: asyncio.BaseTransport | None) -> None:
         connection.abort()
 
 
-def serve(make: Callable[[int], HttpStandIn], description: str, default_port: int) -> None:
+def serve(make: Callable[[Script, int], HttpStandIn], description: str, default_port: int) -> None:
     """The stand-in on the command line, until it is interrupted."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, default=default_port)
+    parser.add_argument("--ask", metavar="HOST:PORT", help="let the language model service that listens there answer")
     options = parser.parse_args()
 
     async def run() -> None:
-        async with make(options.port) as server:
+        script = Script()
+        async with contextlib.AsyncExitStack() as stack:
+            if options.ask:
+                host, _, port = options.ask.rpartition(":")
+                generator = GrpcGenerator(LlmSettings(host=host, port=int(port)))
+                stack.push_async_callback(generator.close)
+                script.answer = asking(generator)
+            server = await stack.enter_async_context(make(script, options.port))
             print(f"listening on {server.url}", flush=True)  # noqa: T201
             await asyncio.Event().wait()
 

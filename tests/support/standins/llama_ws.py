@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -64,15 +65,16 @@ class LlamaWsServer(HttpStandIn):
                 await socket.send_json(context)
             words = 0
             try:
-                async for piece in self.script.pieces(messages):
-                    if self.garbage is not None:
-                        await _send(socket, self.garbage)
-                        return
-                    assert not isinstance(piece, ToolCall), "the protocol knows no tools"
-                    await socket.send_json({"chunk": piece})
-                    words += 1
-                    if words == body.get("max_tokens"):
-                        break
+                async with aclosing(self.script.pieces(messages)) as pieces:
+                    async for piece in pieces:
+                        if self.garbage is not None:
+                            await _send(socket, self.garbage)
+                            return
+                        assert not isinstance(piece, ToolCall), "the protocol knows no tools"
+                        await socket.send_json({"chunk": piece})
+                        words += 1
+                        if words == body.get("max_tokens"):
+                            break
             except Died:
                 cut(request.transport)
                 return
@@ -90,4 +92,4 @@ async def _send(socket: web.WebSocketResponse, data: str | bytes) -> None:
 
 
 if __name__ == "__main__":
-    serve(lambda port: LlamaWsServer(port=port), str(__doc__), 8765)
+    serve(LlamaWsServer, str(__doc__), 8765)

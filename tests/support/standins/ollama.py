@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import web
@@ -120,7 +121,8 @@ class OllamaServer(HttpStandIn):
             self.loaded.add(name)
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
             try:
-                await self._stream(request, response, body, self.script.pieces(body["messages"]))
+                async with aclosing(self.script.pieces(body["messages"])) as pieces:
+                    await self._stream(request, response, body, pieces)
             except Died:
                 cut(request.transport)
             except Refused as refused:
@@ -215,4 +217,4 @@ def _error(status: int, text: str) -> web.Response:
 
 
 if __name__ == "__main__":
-    serve(lambda port: OllamaServer(port=port), str(__doc__), 11434)
+    serve(OllamaServer, str(__doc__), 11434)

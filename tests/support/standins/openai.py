@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import web
@@ -58,10 +59,10 @@ class OpenAiServer(HttpStandIn):
         if body.get("model") != MODEL:
             return _error(404, f"The model `{body.get('model')}` does not exist or you do not have access to it.")
         async with self.script.asked(body):
-            pieces = self.script.pieces(body["messages"])
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
             try:
-                await self._stream(request, response, body, pieces)
+                async with aclosing(self.script.pieces(body["messages"])) as pieces:
+                    await self._stream(request, response, body, pieces)
             except Died:
                 cut(request.transport)
             except Refused as refused:
@@ -155,4 +156,4 @@ def _error(status: int, message: str) -> web.Response:
 
 
 if __name__ == "__main__":
-    serve(lambda port: OpenAiServer(port=port, wants_key=False), str(__doc__), 8000)
+    serve(lambda script, port: OpenAiServer(script, port, wants_key=False), str(__doc__), 8000)

@@ -1,26 +1,40 @@
 """What a stand-in for a language model's server answers, and how it misbehaves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.providers.base import ToolCall
+from core.providers.base import GenerationParameters, Generator, Message, TakenOver, ToolCall
 
 ANSWER = ("We ", "are ", "open ", "from ", "nine.")
 REFUSAL = "as the test wants it"
 # A conversation as it came over the wire: role, content and whatever the protocol adds.
 WireMessages = Sequence[Mapping[str, Any]]
-Answer = Callable[[WireMessages], AsyncIterator[str | ToolCall]]
+Answer = Callable[[WireMessages], AsyncGenerator[str | ToolCall, None]]
 
 
 def saying(*pieces: str | ToolCall) -> Answer:
     """The same answer to every question."""
 
-    async def answer(_messages: WireMessages) -> AsyncIterator[str | ToolCall]:
+    async def answer(_messages: WireMessages) -> AsyncGenerator[str | ToolCall, None]:
         for piece in pieces:
             yield piece
+
+    return answer
+
+
+def asking(generator: Generator, parameters: GenerationParameters | None = None) -> Answer:
+    """What a real model answers, such as that of the service behind `core.providers.llm.grpc`."""
+
+    async def answer(messages: WireMessages) -> AsyncGenerator[str | ToolCall, None]:
+        conversation = [Message(each["role"], each.get("content") or "") for each in messages]
+        asked = generator.generate(conversation, parameters or GenerationParameters(), "")
+        async with aclosing(asked) as pieces:
+            async for piece in pieces:
+                assert not isinstance(piece, TakenOver), "one model answers"
+                yield piece
 
     return answer
 
@@ -80,7 +94,7 @@ class Script:
         finally:
             self.running -= 1
 
-    async def pieces(self, messages: WireMessages) -> AsyncIterator[str | ToolCall]:
+    async def pieces(self, messages: WireMessages) -> AsyncGenerator[str | ToolCall, None]:
         """The answer.
 
         Raises:
@@ -89,13 +103,14 @@ class Script:
         number = 0
         self._misbehave(number)
         await self.may_begin.wait()
-        async for piece in self.answer(messages):
-            if number:
-                await self.may_go_on.wait()
-                await asyncio.sleep(self.piece_s)
-            self._misbehave(number)
-            yield piece
-            number += 1
+        async with aclosing(self.answer(messages)) as pieces:
+            async for piece in pieces:
+                if number:
+                    await self.may_go_on.wait()
+                    await asyncio.sleep(self.piece_s)
+                self._misbehave(number)
+                yield piece
+                number += 1
         self._misbehave(number)
 
     def _misbehave(self, number: int) -> None:
