@@ -7,19 +7,29 @@ from pipecat.frames.frames import DataFrame, SystemFrame, TTSAudioRawFrame
 from core.pipeline.effects import KeyPresses
 
 
+@dataclass(eq=False, slots=True)
+class Clause:
+    """A stretch of text as it is spoken.
+
+    Attributes:
+        made_ms: its audio so far, whether it has come to the leg or not.
+    """
+
+    text: str
+    made_ms: float = 0.0
+
+
 @dataclass
 class SpeechFrame(TTSAudioRawFrame):
     """A piece of an utterance of the agent's.
 
     Parameters:
         utterance_id: The utterance it belongs to.
-        text: The words it begins to speak, where it is the first piece of a clause; else "".
-        filler: Said while the caller waits for the next piece: no part of any clause.
+        clause: What it speaks; None for what is said while the caller waits for the next piece.
     """
 
     utterance_id: int = 0
-    text: str = ""
-    filler: bool = False
+    clause: Clause | None = None
 
 
 @dataclass

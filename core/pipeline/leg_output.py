@@ -13,7 +13,14 @@ from core.errors import CallEnded, ConnectorError
 from core.leg import CallLeg
 from core.observability import metrics
 from core.pipeline.drained import drained
-from core.pipeline.frames import SendDigitsFrame, SpeechEndFrame, SpeechFrame, SpeechOverFrame, SpeechStartedFrame
+from core.pipeline.frames import (
+    Clause,
+    SendDigitsFrame,
+    SpeechEndFrame,
+    SpeechFrame,
+    SpeechOverFrame,
+    SpeechStartedFrame,
+)
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +29,16 @@ SEND_DIGITS_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
-class _Clause:
-    """A clause handed to the leg: where its audio lies on the leg's own count of milliseconds played, from and to."""
+class _Played:
+    """A clause on the leg: where its audio lies on the leg's own count of milliseconds played, from and to."""
 
-    text: str
+    clause: Clause
     stretches: list[tuple[float, float]] = field(default_factory=list)
 
     def share(self, played_ms: float) -> float:
-        """How much of its audio had been played by then."""
-        length_ms = sum(end_ms - start_ms for start_ms, end_ms in self.stretches)
+        """How much of its audio had been played by then, of all that was made."""
         heard_ms = sum(min(max(played_ms, start_ms), end_ms) - start_ms for start_ms, end_ms in self.stretches)
-        return heard_ms / max(length_ms, 1.0)
+        return min(heard_ms / max(self.clause.made_ms, 1.0), 1.0)
 
 
 class LegOutput(FrameProcessor):
@@ -42,7 +48,7 @@ class LegOutput(FrameProcessor):
         super().__init__()
         self._leg = leg
         self._utterance_id: int | None = None
-        self._clauses: list[_Clause] = []
+        self._clauses: list[_Played] = []
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -68,9 +74,9 @@ class LegOutput(FrameProcessor):
                 SpeechStartedFrame(utterance_id=frame.utterance_id, started_at_s=started_at_s),
                 FrameDirection.UPSTREAM,
             )
-        if not frame.filler:
-            if frame.text or not self._clauses:
-                self._clauses.append(_Clause(frame.text))
+        if frame.clause is not None:
+            if not self._clauses or self._clauses[-1].clause is not frame.clause:
+                self._clauses.append(_Played(frame.clause))
             self._clauses[-1].stretches.append((position_ms, position_ms + length_ms))
         try:
             await self._leg.play(frame.audio)
@@ -110,10 +116,11 @@ class LegOutput(FrameProcessor):
         played_ms = self._leg.played_ms
         spoken: list[str] = []
         remainder: list[str] = []
-        for clause in self._clauses:
-            heard = words_heard(clause.text, clause.share(played_ms) if interrupted else 1.0)
+        for each in self._clauses:
+            text = each.clause.text
+            heard = words_heard(text, each.share(played_ms) if interrupted else 1.0)
             spoken.append(heard)
-            remainder.append(clause.text[len(heard) :] if clause.text.startswith(heard) else "")
+            remainder.append(text[len(heard) :] if text.startswith(heard) else "")
         self._utterance_id = None
         self._clauses = []
         await self.push_frame(

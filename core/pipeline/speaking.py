@@ -12,7 +12,7 @@ from core.dialogue.conversation import Exchange
 from core.observability import metrics
 from core.observability.call_record import TurnRecord
 from core.observability.spans import record_turn
-from core.pipeline.frames import SendDigitsFrame, SpeechEndFrame, SpeechFrame, SpeechOverFrame
+from core.pipeline.frames import Clause, SendDigitsFrame, SpeechEndFrame, SpeechFrame, SpeechOverFrame
 from core.pipeline.question import Question
 from core.pipeline.reply_audio import Piece, PreparedReply, ReplyMaker
 
@@ -135,6 +135,7 @@ class Speaking:
     async def _send(self, utterance_id: int, utterance: Utterance) -> None:
         self._heard_until_s = max(self._heard_until_s, time.monotonic())
         said: list[str] = []
+        clause = Clause("")
         async with aclosing(utterance.prepared.pieces()) as pieces:
             while (piece := await self._next(utterance_id, utterance, pieces)) is not None:
                 if piece.keys is not None:
@@ -143,7 +144,8 @@ class Speaking:
                 if piece.text:
                     said.append(piece.text)
                     utterance.turn.said = " ".join(said)
-                await self._push(utterance_id, utterance, piece)
+                    clause = Clause(piece.text)
+                await self._push(utterance_id, utterance, piece.pcm, clause)
         utterance.turn.answered_s = utterance.prepared.times.answered_s
         utterance.turn.synthesised_s = utterance.prepared.times.synthesised_s
         await self._processor.push_frame(SpeechEndFrame(utterance_id=utterance_id))
@@ -162,7 +164,7 @@ class Speaking:
                 done, _ = await asyncio.wait({coming}, timeout=wait_s if filler is not None else None)
                 if filler is not None and not done:
                     utterance.filled_at_s = time.monotonic()
-                    await self._push(utterance_id, utterance, filler, filler=True)
+                    await self._push(utterance_id, utterance, filler.pcm, None)
             return coming.result()
         finally:
             if not coming.done():
@@ -175,14 +177,14 @@ class Speaking:
             return None
         return self._maker.fixed(self._maker.settings.filler_message)
 
-    async def _push(self, utterance_id: int, utterance: Utterance, piece: Piece, *, filler: bool = False) -> None:
+    async def _push(self, utterance_id: int, utterance: Utterance, pcm: bytes, clause: Clause | None) -> None:
         rate_hz = self._maker.sample_rate_hz
         utterance.sent = True
-        length_s = len(piece.pcm) / 2 / rate_hz
+        length_s = len(pcm) / 2 / rate_hz
         self._heard_until_s = max(self._heard_until_s, time.monotonic()) + length_s
-        text = "" if filler else piece.text
-        frame = SpeechFrame(piece.pcm, rate_hz, 1, utterance_id=utterance_id, text=text, filler=filler)
-        await self._processor.push_frame(frame)
+        if clause is not None:
+            clause.made_ms += length_s * 1000
+        await self._processor.push_frame(SpeechFrame(pcm, rate_hz, 1, utterance_id=utterance_id, clause=clause))
 
     async def _cancel(self, utterance: Utterance) -> None:
         if utterance.sender is not None:
