@@ -215,6 +215,7 @@ class Rig:
         self.root = ""
         self.client = aiohttp.ClientSession()
         self.phones: list[Phone] = []
+        self.running: asyncio.Task[None] | None = None
         self._nonce = 0
 
     def _admission(self) -> None:
@@ -268,6 +269,12 @@ class Rig:
         await phone.start(changes.get("CallSid", CALL_SID))
         return phone, await self.handler.leg()
 
+    async def stop(self) -> None:
+        """The process ends."""
+        assert self.running is not None
+        self.running.cancel()
+        await asyncio.wait({self.running})
+
     async def quiet(self) -> None:
         """Waits until nothing is left of any call."""
         async with asyncio.timeout(5):
@@ -295,15 +302,14 @@ async def running(
     await site.start()
     host, port = runner.addresses[0][:2]
     rig.root = f"http://{host}:{port}"
-    task = asyncio.get_running_loop().create_task(rig.transport.run(rig.handler))
+    rig.running = asyncio.get_running_loop().create_task(rig.transport.run(rig.handler))
     while not rig.transport.ready:
         await asyncio.sleep(0)
     try:
         yield rig
     finally:
         rig.handler.over.set()
-        task.cancel()
-        await asyncio.wait({task})
+        await rig.stop()
         for phone in rig.phones:
             await phone.release()
         await rig.client.close()

@@ -256,3 +256,33 @@ async def test_random_abuse_leaves_nothing_behind(seed: int) -> None:
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks()) == before
         assert (rig.transport.calls, rig.transport.streams) == (0, 0)
+
+
+async def test_another_replica_takes_the_stream() -> None:
+    async with running() as one, running() as other:
+        url = (await one.stream_url()).replace(one.root.removeprefix("http"), other.root.removeprefix("http"))
+        phone = await other.open(url)
+        await phone.start()
+        assert (await other.handler.leg()).info.caller == "+15550100"
+        assert (one.transport.calls, other.transport.calls) == (0, 1)
+
+
+async def test_request_that_is_no_upgrade_leaves_nothing(rig: Rig) -> None:
+    url = await rig.stream_url()
+    async with rig.client.get(url) as response:
+        assert response.status == 400
+    assert rig.transport.streams == 0
+    await rig.call()
+
+
+async def test_stopping_closes_streams_of_no_call_yet_and_ends_those_that_are_up() -> None:
+    async with running() as rig:
+        opening = await rig.open(await rig.stream_url(CallSid="CA7"))
+        phone, leg = await rig.call()
+        await rig.stop()
+        assert await opening.closed() == WSCloseCode.GOING_AWAY
+        await phone.closed()
+        assert isinstance(await leg.receive(), LegEnded)
+        assert rig.control.hung_up == [CALL_SID]
+        async with rig.client.get(rig.root + "/twilio/stream/x") as response:
+            assert response.status == 403
