@@ -15,7 +15,8 @@ from core.providers.asr.grpc import GrpcRecognizer
 from core.providers.asr.vosk_ws import VoskWsRecognizer, VoskWsSettings
 from core.providers.base import Recognizer
 from core.providers.llm.scripted import ScriptedGenerator
-from core.providers.settings import AsrSettings
+from core.providers.settings import AsrSettings, TtsSettings
+from core.providers.tts.piper_ws import PiperWsSettings, PiperWsSynthesizer
 from services.asr import settings as service_settings
 from services.asr.engine import Engine, RecognitionOptions, Samples, Transcript
 from services.asr.engines.vosk import Vosk
@@ -27,7 +28,8 @@ from services.common.lifecycle import Lifecycle
 from services.common.testing import serving
 from tests.core.pipeline.conftest import KNOWLEDGE, Place, Setup
 from tests.support.standins.decoders import ScriptedDecoder
-from tests.support.standins.vosk_server import VoskServer, scripted
+from tests.support.standins.piper_server import real as real_piper_server
+from tests.support.standins.vosk_server import VoskServer, scripted, transcribing, whisper
 
 HOURS, CARDS = (entry.answer for entry in KNOWLEDGE.entries)
 QUESTIONS = ("When are you open?", "Can I pay by card?")
@@ -152,3 +154,25 @@ async def test_kaldi_behind_the_service_drives_the_turns(place: Place) -> None:
     assert turn.heard
     assert turn.spoken == "Blue."
     assert len(talk.record.turns) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+async def test_a_call_in_english_over_the_vosk_and_piper_wires(place: Place) -> None:
+    async with VoskServer(transcribing(whisper())) as listening, real_piper_server() as speaking:
+        recognizer = VoskWsRecognizer(AsrSettings(), VoskWsSettings(url=listening.url))
+        synthesizer = PiperWsSynthesizer(TtsSettings(), PiperWsSettings(url=speaking.url))
+        talk = await place(Setup(recognizer=recognizer, synthesizer=synthesizer))
+        await talk.heard_out(0)
+        talk.say(QUESTIONS[0])
+        await talk.turn(1)
+        await talk.until(lambda: talk.caller.leg.played_ms > 2500)
+        talk.say(QUESTIONS[0])
+        await talk.turn(2)
+        talk.caller.hang_up()
+        await talk.end()
+        await recognizer.close()
+        await synthesizer.close()
+    heard = [turn.heard for turn in talk.record.turns]
+    assert [turn.said for turn in talk.record.turns] == ["Hello.", HOURS, HOURS], heard
+    assert talk.record.turns[1].interrupted
