@@ -25,10 +25,14 @@ class VoskUtterance:
     ended; so is `end_word`, EOF or RESET. After eof some servers close the connection, others leave that to us.
     """
 
-    def __init__(self, provider: str, connection: WebSocketConnection, end_word: str) -> None:
+    def __init__(
+        self, provider: str, connection: WebSocketConnection, end_word: str, noise_words: frozenset[str] = frozenset()
+    ) -> None:
         self.connection = connection
         self._provider = provider
         self._end_word = end_word
+        self._noise_words = noise_words
+        self._heard_noise = False
         self._clock = asyncio.get_running_loop().time
         self._sent = 0
         self._answered = 0
@@ -57,7 +61,7 @@ class VoskUtterance:
 
     def following(self) -> "VoskUtterance":
         """The next one on the same connection; read when this one is."""
-        return VoskUtterance(self._provider, self.connection, self._end_word)
+        return VoskUtterance(self._provider, self.connection, self._end_word, self._noise_words)
 
     async def transcripts(self) -> AsyncIterator[Transcript]:
         """Interim and stable ones, then one final, with which they end.
@@ -102,7 +106,7 @@ class VoskUtterance:
 
     def _interim(self, fields: dict[str, Any]) -> Transcript | None:
         if "partial" in fields:
-            self._partial = words(fields["partial"])
+            self._partial = self._without_noise(words(fields["partial"]))
             return Transcript(self._text, is_current=self._sent - self._answered <= 1)
         if text_of(fields) is None:
             return None
@@ -112,7 +116,14 @@ class VoskUtterance:
     def _note_text(self, fields: dict[str, Any]) -> None:
         text = text_of(fields)
         if text is not None:
-            self._ended, self._partial = f"{self._ended} {text}".strip(), ""
+            self._ended, self._partial = f"{self._ended} {self._without_noise(text)}".strip(), ""
+
+    def _without_noise(self, text: str) -> str:
+        """Nothing, where that is all it heard; among other words such a word may have been said."""
+        if text and self._noise_words.issuperset(text.split()):
+            self._heard_noise = True
+            return ""
+        return text
 
     def _final(self) -> Transcript:
         text = self._text
@@ -121,7 +132,7 @@ class VoskUtterance:
             is_final=True,
             utterance_id=self._utterance_id or 0,
             processing_ms=(self._clock() - self._asked_s) * 1000,
-            rejected_reason="" if text else "silence",
+            rejected_reason="" if text else "noise" if self._heard_noise else "silence",
         )
 
 

@@ -38,6 +38,10 @@ class VoskWsSettings(Section):
     phrase_list: tuple[str, ...] = key(
         (), help="The only phrases that are recognised, for closed menus; empty: the whole language of the model"
     )
+    # What models read into silence and coughs (github.com/alphacep/vosk-api, issues 361, 797, 1139).
+    noise_words: tuple[str, ...] = key(
+        ("the", "huh", "einen", "nun"), help="Words that the model hears in noise: an utterance of nothing else is none"
+    )
 
 
 SETTINGS = VoskWsSettings
@@ -130,6 +134,7 @@ class VoskWsRecognizer:
 
     def __init__(self, settings: AsrSettings, own: VoskWsSettings) -> None:
         self._phrase_list = list(own.phrase_list)
+        self._noise_words = frozenset(own.noise_words)
         self._resets: bool | None = None
         self._server = WebSocketServer(NAME, own.url, settings.timeout)
         self._server.start()
@@ -153,11 +158,11 @@ class VoskWsRecognizer:
             connection = await self._configured(sample_rate_hz)
             if await self._answers_reset(connection):
                 self._resets = True
-                return VoskUtterance(NAME, connection, RESET)
+                return VoskUtterance(NAME, connection, RESET, self._noise_words)
             await connection.close()
         connection = await self._configured(sample_rate_hz)
         self._resets = False
-        return VoskUtterance(NAME, connection, EOF)
+        return VoskUtterance(NAME, connection, EOF, self._noise_words)
 
     async def _configured(self, sample_rate_hz: int) -> WebSocketConnection:
         config: dict[str, object] = {"sample_rate": sample_rate_hz, "words": False, "max_alternatives": 0}

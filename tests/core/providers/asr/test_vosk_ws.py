@@ -108,6 +108,30 @@ async def test_guesses_of_a_server_that_is_behind_are_not_current(
     await listening.end()
 
 
+@pytest.mark.parametrize("pause_s", [LONG_PAUSE_S, SHORT_PAUSE_S])
+async def test_what_the_model_hears_in_a_cough_is_nothing(pause_s: float) -> None:
+    async with VoskServer(scripted(["huh the"])) as server:
+        provider = recognizer(server)
+        listening = await listen(provider)
+        await listening.say("Hm, hm.", pause_s=pause_s)
+        final = await listening.final(1)
+        assert (final.text, final.rejected_reason) == ("", "noise")
+        assert listening.heard == [final]
+        await listening.end()
+        await provider.close()
+
+
+async def test_a_word_heard_in_noise_is_kept_among_others_and_dropped_between_utterances() -> None:
+    async with VoskServer(scripted(["the", "the shop", "the"])) as server:
+        provider = recognizer(server)
+        listening = await listen(provider)
+        for _ in range(3):
+            await listening.say(pause_s=LONG_PAUSE_S)
+        assert (await listening.final(1)).text == "the shop"
+        await listening.end()
+        await provider.close()
+
+
 # What is said to the server.
 
 
