@@ -13,6 +13,7 @@ from core.pipeline.settings import AudioSettings
 from core.pipeline.voice_activity import VoiceActivity
 from core.providers.base import GenerationParameters
 from core.providers.pool import Lease, ProviderPool
+from core.providers.registry import STAGES
 from core.providers.settings import AsrSettings, LlmSettings
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class AgentDirectory:
         """
         self._briefings = briefings
         self._phrases = FixedPhrases()
+        self._in_use: set[tuple[object, ...]] = set()
         leases = pool.leases([each.configuration.settings for each in briefings])
         self._agents = [
             self._build(briefing, lease, voice_activity) for briefing, lease in zip(briefings, leases, strict=True)
@@ -60,8 +62,9 @@ class AgentDirectory:
         return next(matching, self.default)
 
     def take_over(self, earlier: "AgentDirectory") -> None:
-        """Keeps the phrases that the same voices have said for another configuration."""
+        """Keeps what the same voices have said for another configuration, and waits for no provider of it."""
         self._phrases.take_over(earlier._phrases)
+        self._in_use = {agent.lease.members(stage) for agent in earlier._agents for stage in STAGES}
 
     async def ready(self) -> None:
         """Returns once the next caller would be answered as fast as any: providers are ready, phrases rendered."""
@@ -71,12 +74,12 @@ class AgentDirectory:
 
     @property
     def not_ready(self) -> list[str]:
-        """The stages that cannot serve yet, each with its agent's name."""
+        """The stages that cannot serve yet, and whose agent they are of."""
         return [
-            f"{stage} of {agent.name}"
+            f"{stage.section} of {agent.name}"
             for agent in self._agents
-            for stage, ready in agent.conversations.providers.ready().items()
-            if not ready
+            for stage, ready in zip(STAGES, agent.conversations.providers.ready().values(), strict=True)
+            if not ready and agent.lease.members(stage) not in self._in_use
         ]
 
     async def greet(self) -> None:

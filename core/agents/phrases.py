@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from core.pipeline.phrase_book import PhraseBook
 from core.providers.pool import Lease
+from core.providers.settings import TtsSettings
 
 BOOK_BYTES = 32 * 2**20
 # Every phone call speaks G.711; for wider codecs only what must be said with the voice away is kept.
@@ -33,9 +34,10 @@ class FixedPhrases:
 
     def book(self, lease: Lease, phrases: Sequence[str]) -> PhraseBook:
         """The book of an agent that speaks with the lease's voice, and says these phrases."""
-        if lease.voices not in self._voices:
-            self._voices[lease.voices] = _Voice(PhraseBook(lease.providers.synthesizer, BOOK_BYTES))
-        voice = self._voices[lease.voices]
+        key = lease.members(TtsSettings)
+        if key not in self._voices:
+            self._voices[key] = _Voice(PhraseBook(lease.providers.synthesizer, BOOK_BYTES))
+        voice = self._voices[key]
         voice.of_agents.append(phrases)
         return voice.book
 

@@ -63,10 +63,9 @@ class Lease:
         for each in shared:
             each.holders += 1
 
-    @property
-    def voices(self) -> tuple[object, ...]:
-        """The single synthesizers, in order: leases on the same ones speak alike."""
-        return tuple(each.provider for each in self._shared if isinstance(each.stage, TtsSettings))
+    def members(self, stage: type[ServiceSettings]) -> tuple[object, ...]:
+        """The single providers of a stage, in order: leases that have the same ones there are served alike."""
+        return tuple(each.provider for each in self._shared if isinstance(each.stage, stage))
 
     def share(self) -> "Lease":
         """One more lease on the same providers; this one must not have been released."""

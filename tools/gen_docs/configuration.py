@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+from core.agents.settings import AgentSettings
 from core.providers import registry as providers
 from core.settings import CONFIG_FILE_DEFAULT, CONFIG_FILE_ENVS, SECTIONS
 from services.common.process import ServiceProcess
@@ -21,13 +22,13 @@ All processes read one INI file, and the environment over it. The file is the on
 A key that nobody knows, or a value that cannot be, stops the start: everything wrong is told at once.
 `oavc check` prints what is in force, and where each value comes from. Where several environment variables or
 places in the file are given for one key, the first one that is set wins. Secrets may be given as `file:/path`,
-or by a variable whose name ends in `_FILE`.
+or by a variable whose name ends in `_FILE`. Agents may say the keys of a call differently: [agents.md](agents.md).
 """
 
 
 def page() -> str:
     own = providers.sections((stage, name) for stage, names in providers.PROVIDERS.items() for name in names)
-    parts = [_INTRODUCTION, "## core\n", *_sections([*SECTIONS, *own])]
+    parts = [_INTRODUCTION, "## core\n", *_sections([*SECTIONS, *own, AgentSettings])]
     for name in SERVICES:
         process: ServiceProcess = import_module(f"services.{name}.__main__").build({})
         parts += [f"## {name} service\n", *_sections(process.all_sections)]

@@ -13,7 +13,8 @@ from core.agents.directory import AgentDirectory
 from core.leg import CallInfo
 from core.pipeline.voice_activity import VoiceActivity
 from core.providers.pool import ProviderPool
-from core.reload import NOT_RELOADED, ConfigurationInForce
+from core.providers.settings import TtsSettings
+from core.reload import NOT_RELOADED, TAKE_OVER_TIMEOUT_S, ConfigurationInForce
 from core.settings import Configuration
 from services.common.settings import ConfigurationError
 from tests.core.agents.conftest import Configure, NotedVoice, until
@@ -112,11 +113,11 @@ async def test_old_providers_are_closed_when_their_last_call_ends(operator: Oper
     await operator.start("", "noted")
     up, second = (operator.in_force.choose(CALL).lease.share() for _ in range(2))
     operator.write("[tts.noted]\npitch = 2\n", "noted")
-    await until(lambda: len(voices) == 2 and operator.in_force.choose(CALL).lease.voices == (voices[1],))
+    await until(lambda: len(voices) == 2 and operator.in_force.choose(CALL).lease.members(TtsSettings) == (voices[1],))
     await up.release()
     assert not voices[0].closed
     await second.release()
-    assert voices[0].closed
+    await until(lambda: voices[0].closed)
     assert not voices[1].closed
 
 
@@ -177,6 +178,15 @@ async def test_a_voice_that_does_not_come_is_waited_for_so_long_and_no_longer(
     [record] = [record for record in caplog.records if "before it is ready" in record.getMessage()]
     assert record.__dict__["not_ready"] == "tts of default"
     assert not voices[0].closed
+
+
+async def test_a_provider_that_was_away_before_is_not_waited_for(operator: Operator, voices: list[NotedVoice]) -> None:
+    away = "[agent.away]\ntts.provider = noted\ntts.noted.pitch = 8\n"
+    await operator.start(greeting("Old.") + away)
+    async with asyncio.timeout(TAKE_OVER_TIMEOUT_S / 3):
+        operator.write(greeting("New.") + away)
+        await until(lambda: operator.greeting == "New.")
+    assert not voices[0].ready
 
 
 async def test_a_file_that_changes_again_wins_at_once(operator: Operator, voices: list[NotedVoice]) -> None:

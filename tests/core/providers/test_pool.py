@@ -76,7 +76,7 @@ async def test_what_is_equal_is_built_once_and_closed_with_the_last_lease(built:
     pool = ProviderPool()
     first, second = pool.lease(settings()), pool.lease(settings())
     assert first.providers.generator is second.providers.generator
-    assert first.voices == second.voices
+    assert first.members(TtsSettings) == second.members(TtsSettings)
     await first.release()
     assert built[0].closed == 0
     await second.release()
@@ -116,7 +116,7 @@ async def test_other_settings_are_another_provider(built: list[Noted], other: di
     leases = ProviderPool().leases([settings(), settings(other)])
     assert len(built) == 2
     assert leases[0].providers.generator is not leases[1].providers.generator
-    assert leases[0].voices == leases[1].voices
+    assert leases[0].members(TtsSettings) == leases[1].members(TtsSettings)
     for lease in leases:
         await lease.release()
 
@@ -177,7 +177,7 @@ async def test_several_names_make_one_provider_of_each_stage(built: list[Noted])
     assert isinstance(providers.recognizer, FallbackRecognizer)
     assert isinstance(providers.generator, FallbackGenerator)
     assert isinstance(providers.synthesizer, FallbackSynthesizer)
-    assert len(lease.voices) == 2
+    assert len(lease.members(TtsSettings)) == 2
     await lease.release()
 
 
