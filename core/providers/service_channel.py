@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -78,24 +77,16 @@ def channel_options(max_retries: int) -> list[tuple[str, Any]]:
 class ServiceChannel:
     """A channel that knows whether its service is ready, and is used again when the service returns.
 
-    The health watch runs from `start` to `close`; `on_ready` is called each time the service becomes ready.
+    The health watch runs from `start` to `close`.
     Without `repeats` a failed RPC is never sent again by gRPC itself, whatever the settings allow.
     """
 
-    def __init__(
-        self,
-        name: str,
-        settings: ServiceSettings,
-        on_ready: Callable[[], Awaitable[None]] | None = None,
-        *,
-        repeats: bool = True,
-    ) -> None:
+    def __init__(self, name: str, settings: ServiceSettings, *, repeats: bool = True) -> None:
         self.name = name
         self.settings = settings
         self.ready = False
         options = channel_options(settings.max_retries) if repeats else [*channel_options(0), NEVER_REPEAT]
         self.channel = grpc.aio.insecure_channel(f"{settings.host}:{settings.port}", options=options)
-        self._on_ready = on_ready
         self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -114,7 +105,7 @@ class ServiceChannel:
             # A server of an older deployment may know no more than its overall health.
             if not await self._watch_name(READINESS):
                 await self._watch_name(OVERALL)
-            await self._note(False)
+            self._note(False)
             await asyncio.sleep(WATCH_RETRY_S)
 
     async def _watch_name(self, name: str) -> bool:
@@ -125,7 +116,7 @@ class ServiceChannel:
             async for response in call:
                 if response.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
                     return False
-                await self._note(response.status == health_pb2.HealthCheckResponse.SERVING)
+                self._note(response.status == health_pb2.HealthCheckResponse.SERVING)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 await self._stay_connected()
@@ -136,13 +127,11 @@ class ServiceChannel:
     async def _stay_connected(self) -> None:
         """Of a server without the health protocol, being reached is all that can be asked."""
         while self.channel.get_state() is grpc.ChannelConnectivity.READY:
-            await self._note(True)
+            self._note(True)
             await self.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
 
-    async def _note(self, ready: bool) -> None:
+    def _note(self, ready: bool) -> None:
         if ready == self.ready:
             return
         self.ready = ready
         log.info("service is ready" if ready else "service is not ready", extra={"provider": self.name})
-        if ready and self._on_ready is not None:
-            await self._on_ready()

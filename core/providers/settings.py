@@ -44,8 +44,8 @@ def _timeout() -> Any:
     return key(30.0, unit="s", gt=0, le=600, help="Longest wait for one answer of the service")
 
 
-def _retries() -> Any:
-    return key(3, ge=0, le=10, help="Further attempts after a failure that may pass")
+def _retries(what: str = "Further attempts after a failure that may pass") -> Any:
+    return key(3, ge=0, le=10, help=what)
 
 
 class AsrSettings(ServiceSettings):
@@ -57,7 +57,7 @@ class AsrSettings(ServiceSettings):
     host: str = key("localhost", env="ASR_SERVICE_HOST", help="Host of the recognition service")
     port: int = key(50051, env="ASR_SERVICE_PORT", ge=1, le=65535, help="Port of the recognition service")
     timeout: float = _timeout()
-    max_retries: int = _retries()
+    max_retries: int = _retries("No effect, accepted from older files: what a caller said is not said again")
     language: str = key(
         "", max_length=35, help="Language callers speak (BCP 47), for recognisers that can choose; empty: their own"
     )

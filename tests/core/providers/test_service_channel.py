@@ -133,24 +133,5 @@ async def test_a_server_that_knows_only_its_overall_health_is_asked_for_that(wat
     await until(lambda: not channel.ready)
 
 
-async def test_on_ready_is_called_each_time_the_service_becomes_ready() -> None:
-    calls: list[bool] = []
-
-    async def on_ready() -> None:
-        calls.append(channel.ready)
-
-    backend = Backend()
-    await backend.start()
-    channel = ServiceChannel("llm", LlmSettings(host="127.0.0.1", port=backend.port), on_ready)
-    channel.start()
-    await until(lambda: calls == [True])
-    backend.health = {"readiness": Health.NOT_SERVING}
-    await until(lambda: not channel.ready)
-    backend.health = {"readiness": Health.SERVING}
-    await until(lambda: calls == [True, True])
-    await channel.close()
-    await backend.die()
-
-
 async def test_a_channel_that_was_never_started_closes() -> None:
     await ServiceChannel("llm", LlmSettings(host="127.0.0.1", port=1)).close()
