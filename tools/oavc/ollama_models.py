@@ -56,6 +56,9 @@ def run(options: argparse.Namespace, ini: Mapping[str, Mapping[str, str]]) -> in
         complain(f"oavc models ollama: {error.error}{kept}")
     except (httpx.ReadError, httpx.RemoteProtocolError, httpx.ReadTimeout):
         complain(f"oavc models ollama: {url} broke off{kept}")
+    except BrokenPipeError:
+        # Whoever read what is told has gone.
+        raise
     except (OSError, httpx.TransportError):
         complain(f"oavc models ollama: no Ollama answers at {url}; `ollama serve` starts one, --url names another")
     except (ValueError, AttributeError, httpx.InvalidURL):
