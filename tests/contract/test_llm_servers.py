@@ -9,6 +9,7 @@ import pytest
 from core.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from core.providers import readiness
 from core.providers.base import Generated, GenerationParameters, Generator, Message
+from core.providers.llm.server_text import LEFT_OUT
 from tests.contract.backend import WAIT_S, free_port, silent_port, until
 from tests.contract.llm_servers import SERVERS, Served
 from tests.support.standins.script import ANSWER
@@ -181,14 +182,15 @@ async def test_no_log_repeats_the_conversation(served: Served, records: list[log
     await answer(served.generator)
     await served.generator.warm_up(OPENING, "s")
     served.script.refusal = 400
+    served.script.refusal_text = f"invalid input: {CONVERSATION[1].content!r}"
     # Not every protocol can say that it rejects.
-    with pytest.raises(ProviderError):
+    with pytest.raises(ProviderError, match=LEFT_OUT) as refused:
         await answer(served.generator)
+    logging.getLogger("test").warning("provider failed", extra={"error": str(refused.value)})
     await served.server.die()
     with pytest.raises(ProviderUnavailable):
         await answer(served.generator)
     await until(lambda: not served.generator.ready)
-    # Our own records, and those of the libraries; the loop's and the stand-in's are not the provider's.
     told = [f"{record.getMessage()} {vars(record)}" for record in records]
     assert told
     for line in told:

@@ -63,7 +63,8 @@ class OllamaGenerator:
     def __init__(self, settings: LlmSettings, own: OllamaSettings) -> None:
         self._settings = settings
         self._own = own
-        self._calls_tools = False
+        # What the model can, as Ollama tells since 0.6.4.
+        self._capabilities: frozenset[str] = frozenset()
         self._loaded = False
         api_key = own.api_key.get_secret_value()
         self._client = ollama.AsyncClient(
@@ -82,7 +83,7 @@ class OllamaGenerator:
     @property
     def calls_tools(self) -> bool:
         """As the model can; known once it is loaded."""
-        return self._calls_tools
+        return "tools" in self._capabilities
 
     def generate(
         self,
@@ -94,9 +95,9 @@ class OllamaGenerator:
         begin = partial(self._begin, messages, parameters, tools)
         return pieces(NAME, begin, self._settings.timeout, self._settings.max_retries)
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """One token is asked for: a model that was put out of memory is back, with the opening in its cache."""
-        async for _ in self.generate(warming(messages), ONE_TOKEN, session_id):
+        async for _ in self.generate(warming(messages), ONE_TOKEN, session_id, tools):
             pass
 
     async def end_session(self, session_id: str) -> None:
@@ -123,8 +124,8 @@ class OllamaGenerator:
                 _messages(messages),
                 tools=[_tool(tool) for tool in tools],
                 stream=True,
-                # Thoughts would not be spoken, but waited for.
-                think=False,
+                # Thoughts would not be spoken, but waited for. Some versions refuse the word for models that have none.
+                think=False if "thinking" in self._capabilities else None,
                 options=options,
                 keep_alive=_keep_alive(self._own.keep_alive),
             )
@@ -171,7 +172,7 @@ class OllamaGenerator:
     async def _load(self) -> None:
         async with asyncio.timeout(LOAD_TIMEOUT_S):
             shown = await self._client.show(self._own.model)
-            self._calls_tools = "tools" in (shown.capabilities or ())
+            self._capabilities = frozenset(shown.capabilities or ())
             await self._client.generate(
                 self._own.model, options=self._load_options(), keep_alive=_keep_alive(self._own.keep_alive)
             )

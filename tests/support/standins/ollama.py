@@ -117,6 +117,9 @@ class OllamaServer(HttpStandIn):
             return _missing(name)
         if body.get("tools") and "tools" not in self.capabilities:
             return _error(400, f"registry.ollama.ai/library/{name} does not support tools")
+        if "think" in body and "thinking" not in self.capabilities:
+            # As some versions of Ollama do, whether it is true or false.
+            return _error(400, f"registry.ollama.ai/library/{name} does not support thinking")
         async with self.script.asked(body):
             self.loaded.add(name)
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

@@ -42,8 +42,8 @@ def asking(generator: Generator, parameters: GenerationParameters | None = None)
 class Refused(Exception):
     """The server refuses with `status`, as HTTP counts."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(REFUSAL)
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
         self.status = status
 
 
@@ -57,7 +57,7 @@ class Script:
 
     Attributes:
         answer: makes the pieces; a real engine will do.
-        refusal: status it refuses with, after `refuse_after` pieces.
+        refusal: status it refuses with, after `refuse_after` pieces, saying `refusal_text`.
         die_after: pieces after which it cuts the connection.
         may_begin: an answer waits for it before its first piece.
         may_go_on: an answer waits for it before each further piece.
@@ -69,6 +69,7 @@ class Script:
     answer: Answer = field(default_factory=lambda: saying(*ANSWER))
     refusal: int | None = None
     refuse_after: int = 0
+    refusal_text: str = REFUSAL
     die_after: int | None = None
     may_begin: asyncio.Event = field(default_factory=asyncio.Event)
     may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,4 +118,4 @@ class Script:
         if self.die_after == number:
             raise Died
         if self.refusal is not None and self.refuse_after == number:
-            raise Refused(self.refusal)
+            raise Refused(self.refusal, self.refusal_text)

@@ -65,7 +65,7 @@ async def test_the_request_says_what_core_wants(server: OllamaServer) -> None:
         "top_p": 0.5,
         "stop": ["\n"],
     }
-    assert (request["model"], request["stream"], request["think"]) == ("stand-in", True, False)
+    assert (request["model"], request["stream"]) == ("stand-in", True)
     assert request["keep_alive"] == "30m"
     await provider.close()
 
@@ -138,6 +138,16 @@ async def test_the_model_says_whether_it_calls_tools(
     await until(lambda: provider.ready)
     assert provider.calls_tools is calls_tools
     await provider.close()
+
+
+async def test_only_a_model_that_can_think_is_told_not_to(server: OllamaServer) -> None:
+    for capabilities in (["completion"], ["completion", "thinking"]):
+        server.capabilities = capabilities
+        provider = make(server)
+        await until(lambda: provider.ready)  # noqa: B023  it is over within the round
+        await answer(provider)
+        await provider.close()
+    assert [request.get("think") for request in server.script.requests] == [None, False]
 
 
 async def test_tools_asked_of_a_model_that_calls_none_are_rejected(
