@@ -11,12 +11,15 @@ import pytest
 from tests.tools.caller.scripted_agent import AgentCall, ScriptedAgent, until
 from tests.tools.caller.scripted_connector import Behaviour, tone
 from tests.tools.caller.test_caller import HANG_UP, LISTEN, QUESTION, by_tone, say
+from tests.tools.caller.test_caller import line as sip_line
 from tools.caller import timing
 from tools.caller.batch import play_calls
 from tools.caller.caller import CallRecord, play_call
 from tools.caller.judge import hear_answers, hear_greeting, judge
+from tools.caller.line import Line
 from tools.caller.recorder import Recording
 from tools.caller.script import parse_script
+from tools.caller.sip_line import SipLine
 from tools.caller.stream_wire import StreamWire
 from tools.caller.twilio import AgentAddress, TwilioStandIn
 from tools.caller.twilio_line import TwilioLine
@@ -106,7 +109,7 @@ async def test_marks_come_back_when_what_lies_before_them_was_played() -> None:
 
 async def test_agent_that_is_interrupted_is_timed_to_the_last_frame_that_was_played() -> None:
     script = LISTEN + say(interrupt_after_ms=300) + say() + HANG_UP
-    record, agent = await play(script, Behaviour(answer_ms=2000, stop_after_frames=6))
+    record, agent = await play(script, Behaviour(answer_ms=1000, stop_after_frames=6))
     silence_ms = timing.onset_to_silence_ms(record.trace, 1)
     onset_ns = record.trace.onset_ns(1)
     assert onset_ns is not None
@@ -115,7 +118,7 @@ async def test_agent_that_is_interrupted_is_timed_to_the_last_frame_that_was_pla
     began_ns = timing.answer_began_ns(record.trace, 0)
     assert began_ns is not None
     assert (onset_ns - began_ns) / 1e6 == pytest.approx(300, abs=60)
-    # The mark of what was dropped came back with it, not two seconds later.
+    # The mark of what was dropped came back with it, not when it would have been over.
     names = [message["mark"]["name"] for message in only(agent).events("mark")]
     assert names[:2] == ["greeting", "answer 1"]
 
@@ -171,6 +174,42 @@ async def test_agent_that_is_not_there_is_a_failure(unused_tcp_port: int) -> Non
             record = await play_call(nobody, parse_script(LISTEN + HANG_UP), [])
     assert record.status == 503
     assert "the call was refused" in record.failures[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "webhook", "reached"),
+    [
+        (
+            AgentAddress("http://127.0.0.1:8080"),
+            "https://127.0.0.1:8080/twilio/voice",
+            "http://127.0.0.1:8080/twilio/voice",
+        ),
+        (
+            AgentAddress("http://127.0.0.1:8080", "https://voice.example/oavc/", "/calls"),
+            "https://voice.example/oavc/calls/voice",
+            "http://127.0.0.1:8080/calls/voice",
+        ),
+    ],
+)
+def test_agent_is_known_by_one_address_and_reached_by_another(
+    address: AgentAddress, webhook: str, reached: str
+) -> None:
+    assert address.webhook("voice") == webhook
+    assert address.reached(webhook) == reached
+    assert address.reached(webhook.replace("https", "wss")) == reached.replace("http", "ws")
+    for wrong in ("http://voice.example/oavc/calls", "https://elsewhere.example/twilio/voice"):
+        with pytest.raises(ValueError, match=r"https and wss|is not below"):
+            address.reached(wrong)
+
+
+async def test_calls_by_twilio_and_by_opensips_go_on_at_the_same_time() -> None:
+    script = parse_script(LISTEN + say(expect="nine") + HANG_UP)
+    async with line(ScriptedAgent()) as (_, twilio_line), sip_line(Behaviour()) as (opensips, wire, _connector):
+        lines: tuple[Line, ...] = (twilio_line, SipLine(opensips, wire))
+        played = await asyncio.gather(*(play_calls(each, script, [QUESTION], count=5, rate=50) for each in lines))
+    for each, records in zip(lines, played, strict=True):
+        assert [record.failures for record in records] == [[]] * 5
+        assert {record.transport for record in records} == {each.transport}
 
 
 async def test_agent_that_closes_the_socket_has_ended_the_call() -> None:
