@@ -47,7 +47,7 @@ class CallRunner:
     async def _run(self, call: ActiveCall, agent: Agent) -> None:
         record = call.record
         record.agent = agent.name
-        record.providers = agent.conversations.providers.names()
+        record.providers = agent.lease.serving()
         ended = LegEnded(EndReason.ERROR)
         try:
             await call.leg.answer()

@@ -80,7 +80,7 @@ class CallRecord:
 
     Attributes:
         agent: the name of the agent that answers.
-        providers: stage -> the name of the provider that serves it.
+        providers: stage -> the name of the provider that serves it as the call begins; another may take over.
     """
 
     call_id: str

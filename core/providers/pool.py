@@ -11,7 +11,7 @@ from core.providers.asr.fallback import FallbackRecognizer
 from core.providers.base import Providers
 from core.providers.breaker import CircuitBreaker
 from core.providers.llm.fallback import FallbackGenerator
-from core.providers.member import Member
+from core.providers.member import Candidates, Member
 from core.providers.settings import AsrSettings, LlmSettings, ServiceSettings, TtsSettings
 from core.providers.tts.fallback import FallbackSynthesizer
 from services.common.settings import Section
@@ -54,23 +54,37 @@ class Lease:
     """A share in the providers of a conversation: they stay open until it is released."""
 
     def __init__(
-        self, providers: Providers, pool: "ProviderPool | None" = None, shared: Sequence[_Shared] = ()
+        self,
+        providers: Providers,
+        pool: "ProviderPool | None" = None,
+        shared: Sequence[_Shared] = (),
+        members: Mapping[str, Sequence[Member[Any]]] | None = None,
     ) -> None:
         self.providers = providers
         self._pool = pool
         self._shared = shared
+        self._members = members or {}
         self._released = False
         for each in shared:
             each.holders += 1
 
     def members(self, stage: type[ServiceSettings]) -> tuple[object, ...]:
         """The single providers of a stage, in order: leases that have the same ones there are served alike."""
-        return tuple(each.provider for each in self._shared if isinstance(each.stage, stage))
+        return tuple(member.provider for member in self._members.get(stage.section, ()))
+
+    def serving(self) -> dict[str, str]:
+        """Stage -> the name of the provider that would serve it now."""
+        names = self.providers.names()
+        for stage, members in self._members.items():
+            member = Candidates(members).next()
+            if member is not None:
+                names[stage] = member.provider.name
+        return names
 
     def share(self) -> "Lease":
         """One more lease on the same providers; this one must not have been released."""
         assert not self._released
-        return Lease(self.providers, self._pool, self._shared)
+        return Lease(self.providers, self._pool, self._shared, self._members)
 
     async def release(self) -> None:
         """Closes what nobody holds any more. Harmless when repeated."""
@@ -111,8 +125,10 @@ class ProviderPool:
         except BaseException:
             self.close_unheld()
             raise
-        providers = Providers(*(_composed(stage, shared) for stage, shared in zip(stages, found, strict=True)))
-        return Lease(providers, self, [shared for of_stage in found for shared in of_stage])
+        members = [[each.member(stage) for each in shared] for stage, shared in zip(stages, found, strict=True)]
+        providers = Providers(*(_composed(stage, each) for stage, each in zip(stages, members, strict=True)))
+        by_stage = {stage.section: each for stage, each in zip(stages, members, strict=True)}
+        return Lease(providers, self, [shared for of_stage in found for shared in of_stage], by_stage)
 
     def leases(self, agents: Sequence[Mapping[type[Section], Section]]) -> list[Lease]:
         """A lease for each, or, where one cannot be had, none.
@@ -160,11 +176,9 @@ class ProviderPool:
         return self._open[-1]
 
 
-def _composed(stage: ServiceSettings, shared: Sequence[_Shared]) -> Any:
+def _composed(stage: ServiceSettings, members: Sequence[Member[Any]]) -> Any:
     """A single one as it is; of several, the one that lets each take over from the one before it."""
-    if len(shared) == 1:
-        return shared[0].provider
-    return _FALLBACKS[type(stage)]([each.member(stage) for each in shared], stage)
+    return members[0].provider if len(members) == 1 else _FALLBACKS[type(stage)](members, stage)
 
 
 async def _close(shared: _Shared) -> None:

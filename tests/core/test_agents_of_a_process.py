@@ -11,6 +11,9 @@ import pytest
 
 from tests.core.test_process import CONFIGURATION, START_S, CoreProcess, configuration, core, opensips
 from tests.core.transports.opensips.rig import OFFER
+from tests.support.standins.llama_ws import LlamaWsServer
+from tests.support.standins.piper_server import PiperServer
+from tests.support.standins.vosk_server import VoskServer, scripted
 from tools.caller.opensips import OpenSipsStandIn
 from tools.caller.sip_call import SipCall
 
@@ -59,21 +62,30 @@ async def ended(process: CoreProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in await process.err]
 
 
-async def test_a_variable_alone_changes_the_provider_of_the_next_call(
+async def test_variables_alone_change_the_providers_of_the_next_call(
     configuration: Path, opensips: OpenSipsStandIn
 ) -> None:
     async with serving(configuration, opensips) as process:
-        assert (await answered(process, opensips))["providers"] == dict.fromkeys(("asr", "llm", "tts"), "scripted")
-        await ended(process)
-    # The first of two that is there serves; a model that is away keeps no call from being answered.
-    both = {"ASR_PROVIDER": "grpc, scripted", "LLM_PROVIDER": "scripted, grpc", "TTS_PROVIDER": "scripted"}
-    async with serving(configuration, opensips, **both) as process:
         record = await answered(process, opensips)
-        assert (record["agent"], record["providers"]["llm"], record["providers"]["tts"]) == (
-            ("default", "scripted", "scripted")
-        )
-        assert record["providers"]["asr"] in ("grpc", "scripted")
+        assert (record["agent"], record["providers"]) == ("default", dict.fromkeys(("asr", "llm", "tts"), "scripted"))
         await ended(process)
+    async with VoskServer(scripted()) as vosk, LlamaWsServer() as llama, PiperServer() as piper:
+        servers = {"VOSK_URL": vosk.url, "LLAMA_URL": llama.url, "PIPER_URL": piper.url}
+        names = {"ASR_PROVIDER": "vosk_ws", "LLM_PROVIDER": "llama_ws", "TTS_PROVIDER": "piper_ws"}
+        async with serving(configuration, opensips, **servers, **names) as process:
+            record = await answered(process, opensips)
+            assert record["providers"] == {"asr": "vosk_ws", "llm": "llama_ws", "tts": "piper_ws"}
+            await ended(process)
+        # Of several the first that is there: nothing listens where the gRPC services would be.
+        names = {
+            "ASR_PROVIDER": "grpc, vosk_ws",
+            "LLM_PROVIDER": "scripted, llama_ws",
+            "TTS_PROVIDER": "piper_ws, grpc",
+        }
+        async with serving(configuration, opensips, **servers, **names, ASR_SERVICE_PORT="9") as process:
+            record = await answered(process, opensips)
+            assert record["providers"] == {"asr": "vosk_ws", "llm": "scripted", "tts": "piper_ws"}
+            await ended(process)
 
 
 async def test_the_dialled_number_chooses_the_agent(configuration: Path, opensips: OpenSipsStandIn) -> None:

@@ -1,6 +1,7 @@
 """One call from offer to end: refused, answered, given up, timed out, broken; and the line that sums it up."""
 
 import asyncio
+import dataclasses
 import logging
 
 import pytest
@@ -9,9 +10,11 @@ from prometheus_client import REGISTRY
 from core.dialogue.dialogue import Dialogue
 from core.errors import PortsExhausted, SignallingTimeout
 from core.leg import EndReason, LegEnded, LegStatistics
+from core.providers.base import Providers
+from core.providers.pool import Lease
 from core.transports.loopback import LoopbackLeg
 from services.common import correlation
-from tests.core.calls.conftest import Office, leg, until
+from tests.core.calls.conftest import NotingGenerator, Office, leg, until
 
 
 def summaries(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -258,3 +261,69 @@ async def test_a_call_without_an_answered_turn_has_no_waiting_time(
     [summary] = summaries(caplog)
     assert summary.__dict__["voice_to_voice_p50_ms"] is None
     assert summary.__dict__["turns"] == 0
+
+
+async def test_each_call_is_answered_by_its_own_agent_to_the_end(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await office.open()
+    first = await office.connected()
+    generator = NotingGenerator()
+    providers = dataclasses.replace(office.agent.conversations.providers, generator=generator)
+    office.agent = dataclasses.replace(
+        office.agent,
+        name="sales",
+        conversations=dataclasses.replace(office.agent.conversations, providers=providers),
+    )
+    second = await office.connected()
+    for caller in (first, second):
+        await office.greeted(caller)
+        caller.hang_up()
+    await office.registry.none_left()
+    assert (office.generator.ended, generator.ended) == ([first.leg.info.call_id], [second.leg.info.call_id])
+    assert [office.record_of(caller).agent for caller in (first, second)] == ["default", "sales"]
+    assert sorted(summary.__dict__["agent"] for summary in summaries(caplog)) == ["default", "sales"]
+    assert office.record_of(second).as_json()["providers"] == {"asr": "scripted", "llm": "scripted", "tts": "scripted"}
+
+
+class CountedLease(Lease):
+    """Knows how many calls share it, and what was still to be done when they left."""
+
+    def __init__(self, providers: Providers, generator: NotingGenerator) -> None:
+        super().__init__(providers)
+        self.generator = generator
+        self.shares = 0
+        self.ended_before_release: list[int] = []
+
+    def share(self) -> "CountedLease":
+        self.shares += 1
+        return self
+
+    async def release(self) -> None:
+        self.shares -= 1
+        self.ended_before_release.append(len(self.generator.ended))
+
+
+async def test_a_call_holds_its_providers_until_nothing_more_is_asked_of_them(office: Office) -> None:
+    lease = CountedLease(office.agent.conversations.providers, office.generator)
+    office.agent = dataclasses.replace(office.agent, lease=lease)
+    await office.open()
+    callers = [await office.connected() for _ in range(2)]
+    assert lease.shares == 2
+    for caller in callers:
+        caller.hang_up()
+    await office.registry.none_left()
+    assert lease.shares == 0
+    assert lease.ended_before_release[-1] == 2
+
+
+async def test_a_call_that_is_refused_or_fails_holds_nothing_afterwards(office: Office) -> None:
+    lease = CountedLease(office.agent.conversations.providers, office.generator)
+    office.agent = dataclasses.replace(office.agent, lease=lease)
+    for kind in (PortlessLeg, UnansweredLeg):
+        await office.runner.handle(leg(kind, kind.__name__))
+        assert lease.shares == 0
+    office.make_dialogue = _broken_dialogue
+    await office.runner.handle(leg())
+    assert (lease.shares, len(lease.ended_before_release)) == (0, 3)

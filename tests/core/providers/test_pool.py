@@ -181,6 +181,15 @@ async def test_several_names_make_one_provider_of_each_stage(built: list[Noted])
     await lease.release()
 
 
+async def test_the_first_that_is_usable_serves(built: list[Noted]) -> None:
+    pool = ProviderPool()
+    lease = pool.lease(settings({"llm": {"provider": "noted, scripted"}, "tts": {"provider": "grpc, scripted"}}))
+    assert lease.serving() == {"asr": "scripted", "llm": "noted", "tts": "scripted"}
+    built[0].ready = False
+    assert lease.share().serving()["llm"] == "scripted"
+    await pool.close()
+
+
 async def test_a_name_that_is_not_known_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'ears' is not known"):
         ProviderPool().lease(load(registry.STAGES, {"asr": {"provider": "ears"}}, {}))
