@@ -101,6 +101,15 @@ async def test_it_is_loaded_again_after_the_server_was_away(server: OllamaServer
     assert len(server.loads) == 2
 
 
+async def test_it_is_loaded_again_after_a_failed_answer(server: OllamaServer, provider: OllamaGenerator) -> None:
+    await until(lambda: provider.ready)
+    server.script.die_after = 0
+    with pytest.raises(ProviderUnavailable):
+        await answer(provider)
+    # Ollama may have been started anew, and quicker than anyone asked.
+    await until(lambda: len(server.loads) == 2)
+
+
 async def test_warming_brings_a_model_back_that_was_put_out_of_memory(
     server: OllamaServer, provider: OllamaGenerator
 ) -> None:
