@@ -29,7 +29,7 @@ class Dialogue:
         self.conversation = Conversation()
         self._session = session
         self._knowledge = knowledge
-        self._tools = Toolbox(settings, knowledge, http_tool or HttpToolSettings())
+        self.tools = Toolbox(settings, knowledge, http_tool or HttpToolSettings())
 
     @property
     def greeting(self) -> str:
@@ -87,7 +87,7 @@ class Dialogue:
         messages = (*self.opening(), *history, Message("user", question))
         # What the caller says is no source: "you cost five dollars" does not make it so.
         given = (*(message.content for message in (*self.opening(), *history) if message.role != "user"), *found)
-        return Reply("model", messages=messages, given=given, tools=self._tools)
+        return Reply("model", messages=messages, given=given, tools=self.tools)
 
     def fixed_phrases(self) -> list[str]:
         """Everything that may be said word for word, the most urgent first: kept rendered."""

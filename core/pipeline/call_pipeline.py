@@ -80,8 +80,10 @@ class Conversations:
         await self.providers.generator.end_session(leg.info.call_id)
 
     async def _warm_up(self, dialogue: Dialogue, session_id: str) -> None:
+        generator = self.providers.generator
+        tools = dialogue.tools.offered if generator.calls_tools else ()
         try:
-            await self.providers.generator.warm_up(dialogue.opening(), session_id)
+            await generator.warm_up(dialogue.opening(), session_id, tools)
         except ProviderError as error:
             log.warning("model not warmed", extra={"error": str(error)})
 

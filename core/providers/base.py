@@ -136,8 +136,8 @@ class Generator(Protocol):
         on when it is asked again, with the call and its result among the messages.
         """
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
-        """Evaluates the beginning of a conversation ahead of its first question."""
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
+        """Evaluates the beginning of a conversation ahead of its first question, which is asked with these tools."""
 
     async def end_session(self, session_id: str) -> None:
         """The call is over. Never raises."""

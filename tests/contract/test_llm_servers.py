@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from core.providers import readiness
-from core.providers.base import Generated, GenerationParameters, Generator, Message
+from core.providers.base import Generated, GenerationParameters, Generator, Message, Tool
 from core.providers.llm.server_text import LEFT_OUT
 from tests.contract.backend import WAIT_S, free_port, silent_port, until
 from tests.contract.llm_servers import SERVERS, Served
@@ -176,6 +176,16 @@ async def test_a_server_that_dies_in_the_middle_and_returns_is_used_again(served
     await served.server.start()
     await until(lambda: served.generator.ready)
     assert await answer(served.generator) == list(ANSWER)
+
+
+async def test_warming_and_asking_have_the_same_tools_in_the_prompt(served: Served) -> None:
+    await until(lambda: served.generator.ready)
+    tools = (Tool("look_up", "Looks something up."),) if served.generator.calls_tools else ()
+    await served.generator.warm_up(OPENING, "s", tools)
+    assert [piece async for piece in served.generator.generate(CONVERSATION, PARAMETERS, "s", tools)]
+    warmed, asked = served.script.requests
+    assert warmed.get("tools") == asked.get("tools")
+    assert bool(warmed.get("tools")) == served.generator.calls_tools
 
 
 async def test_no_log_repeats_the_conversation(served: Served, records: list[logging.LogRecord]) -> None:

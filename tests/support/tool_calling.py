@@ -39,7 +39,7 @@ class ToolCallingGenerator:
             else:
                 yield step
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """Is always warm."""
 
     async def end_session(self, session_id: str) -> None:

@@ -71,7 +71,7 @@ class FallbackGenerator:
                 yield TakenOver(successor.provider.name)
             member = successor
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """Warms the model that would be asked now; another only where that one fails.
 
         A prompt costs each model as much as an answer does: those that will seldom be asked are spared it.
@@ -82,7 +82,7 @@ class FallbackGenerator:
             self._note_seen(session_id, member.provider)
             trial = member.breaker.began()
             try:
-                await member.provider.warm_up(messages, session_id)
+                await member.provider.warm_up(messages, session_id, tools if member.provider.calls_tools else ())
                 return
             except ProviderError as error:
                 trial.failed(error)

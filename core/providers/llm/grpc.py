@@ -67,7 +67,7 @@ class GrpcGenerator:
             # Leaving early stops the generation on the other side.
             call.cancel()
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         request = llm_pb2.WarmUpRequest(session_id=session_id, messages=_to_proto(messages))
         try:
             await self._stub.WarmUp(request, timeout=self._timeout_s, metadata=call_metadata())

@@ -64,7 +64,7 @@ class LlamaWsGenerator:
         begin = partial(self._begin, messages, parameters)
         return pieces(NAME, begin, self._settings.timeout, self._settings.max_retries)
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """One token is asked for: the server then has the opening in its cache."""
         async for _ in self.generate(warming(messages), ONE_TOKEN, session_id):
             pass

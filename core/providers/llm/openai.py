@@ -95,9 +95,9 @@ class OpenAiGenerator:
         begin = partial(self._begin, messages, parameters, tools)
         return pieces(NAME, begin, self._settings.timeout, self._settings.max_retries)
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """One token is asked for: a server of one's own then has the opening in its cache."""
-        async for _ in self.generate(warming(messages), ONE_TOKEN, session_id):
+        async for _ in self.generate(warming(messages), ONE_TOKEN, session_id, tools):
             pass
 
     async def end_session(self, session_id: str) -> None:

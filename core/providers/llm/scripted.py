@@ -36,7 +36,7 @@ class ScriptedGenerator:
             await asyncio.sleep(self._word_s)
             yield f" {word}" if number else word
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """Is always warm."""
 
     async def end_session(self, session_id: str) -> None:

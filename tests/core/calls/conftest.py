@@ -20,7 +20,7 @@ from core.pipeline.phrase_book import PhraseBook
 from core.pipeline.settings import AudioSettings
 from core.pipeline.voice_activity import VoiceActivity
 from core.providers.asr.scripted import ScriptedRecognizer
-from core.providers.base import GenerationParameters, Message, Providers
+from core.providers.base import GenerationParameters, Message, Providers, Tool
 from core.providers.llm.scripted import ScriptedGenerator
 from core.providers.pool import Lease
 from core.providers.tts.scripted import ScriptedSynthesizer
@@ -40,7 +40,7 @@ class NotingGenerator(ScriptedGenerator):
         self.warmed: list[str] = []
         self.ended: list[str] = []
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         self.warmed.append(session_id)
 
     async def end_session(self, session_id: str) -> None:

@@ -375,6 +375,8 @@ async def test_a_tool_is_called_through_a_server_that_speaks_openai(place: Place
     [*_, asked, result] = server.script.requests[-1]["messages"]
     assert asked["tool_calls"][0]["function"]["name"] == "look_up"
     assert (result["role"], result["tool_call_id"], result["content"]) == ("tool", "call_1", "Yes, by card.")
+    [warmed] = [request for request in server.script.requests if request["max_tokens"] == 1]
+    assert warmed["tools"] == server.script.requests[-1]["tools"]
     assert {tool["function"]["name"] for tool in server.script.requests[-1]["tools"]} == {
         "hang_up",
         "transfer",

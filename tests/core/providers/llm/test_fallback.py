@@ -33,6 +33,7 @@ class Model:
         self.refusal: ProviderError | None = None
         self.asked: list[tuple[tuple[Message, ...], tuple[Tool, ...]]] = []
         self.warmed: list[str] = []
+        self.warmed_for: list[tuple[Tool, ...]] = []
         self.ended: list[str] = []
         self.running = 0
         self._stop_s = stop_s
@@ -58,9 +59,10 @@ class Model:
             await asyncio.sleep(self._stop_s)
             self.running -= 1
 
-    async def warm_up(self, messages: Sequence[Message], session_id: str) -> None:
+    async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         if self.refusal is not None:
             raise self.refusal
+        self.warmed_for.append(tuple(tools))
         self.warmed.append(session_id)
 
     async def end_session(self, session_id: str) -> None:
@@ -266,6 +268,16 @@ async def test_the_one_that_will_be_asked_is_warmed_and_no_other(clock: VirtualT
     await models.warm_up(QUESTION[:1], "call-1")
 
     assert (first.warmed, second.warmed, third.warmed) == ([], [], ["call-1"])
+
+
+@pytest.mark.parametrize("calls_tools", [False, True])
+async def test_a_model_is_warmed_with_the_tools_that_it_will_be_asked_with(
+    clock: VirtualTime, calls_tools: bool
+) -> None:
+    first, second = Model("a", calls_tools=calls_tools), Model("b", calls_tools=True)
+    await List(first, second).warm_up(QUESTION[:1], "call-1", [LOOK_UP])
+
+    assert first.warmed_for == [(LOOK_UP,) if calls_tools else ()]
 
 
 async def test_warming_fails_where_it_fails_everywhere(clock: VirtualTime) -> None:
