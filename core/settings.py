@@ -1,7 +1,7 @@
 """All of core's settings, composed from each component's own."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -125,9 +125,10 @@ def load_configuration(path: Path | None, environ: Environment = os.environ) -> 
             environ,
             ignore=FOREIGN_SECTIONS | UPSTREAM_KEYS | ours | flavors,
         )
-        providers.check(*(settings[stage] for stage in providers.STAGES))
     except ConfigurationError as error:
         problems += error.problems
+    else:
+        problems += _unknown_names(settings)
     agents: list[AgentConfiguration] = []
     for name in ini:
         try:
@@ -154,6 +155,18 @@ def changed_for_a_restart(old: Loaded, new: Loaded) -> list[str]:
         for name in section.model_fields
         if getattr(old[section], name) != getattr(new[section], name)
     ]
+
+
+def _unknown_names(settings: Loaded) -> Iterator[str]:
+    """The transports and providers that are named, and not there."""
+    try:
+        transports.check(settings[transports.TransportsSettings])
+    except ConfigurationError as error:
+        yield from error.problems
+    try:
+        providers.check(*(settings[stage] for stage in providers.STAGES))
+    except ConfigurationError as error:
+        yield from error.problems
 
 
 def _sections_of_call(ini: Ini, environ: Environment) -> list[type[Section]]:

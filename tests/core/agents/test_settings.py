@@ -131,6 +131,15 @@ def test_what_is_wrong_with_the_whole_file_is_told_once_whatever_the_agents(tmp_
     ]
 
 
+def test_transports_and_providers_that_are_not_there_are_told_together(tmp_path: Path) -> None:
+    text = f"[transports]\nenabled = pigeon\n[llm]\nprovider = brain\n[tts]\nprovider = mouth\n{SALES}"
+    assert [problem.split(";")[0] for problem in problems(tmp_path, text)] == [
+        "transports.enabled: unknown transport 'pigeon'",
+        "llm.provider: 'brain' is not known",
+        "tts.provider: 'mouth' is not known",
+    ]
+
+
 def test_a_wrong_secret_of_an_agents_is_not_shown(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, f"{SALES}llm.openai.model = x\nllm.openai.api_key = file:/nowhere/hush\n")
     assert problem.startswith("agent.sales: llm.openai.api_key: cannot read the secret")
