@@ -132,8 +132,10 @@ class OpenAiGenerator:
                     whole = whole or finished
                     if text:
                         yield text
-            for call in calls.finished():
-                yield call
+            if parameters is not ONE_TOKEN:
+                # Of a call, one token is only the beginning.
+                for call in calls.finished():
+                    yield call
         except openai.APIError as error:
             self._readiness.doubt()
             raise _provider_error(error, messages) from error

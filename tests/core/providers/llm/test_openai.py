@@ -172,13 +172,16 @@ def _event(**delta: Any) -> bytes:
     return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode() + b"\n\n"
 
 
+CUT_OFF = (
+    _event(tool_calls=[{"index": 0, "id": "a", "function": {"name": "transfer", "arguments": '{"nu'}}])
+    + b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}\n\ndata: [DONE]\n\n'
+)
 GARBAGE = {
     "no events": b"<html>Welcome</html>",
     "no JSON": b"data: Welcome\n\n",
     "no chunk": b"data: 5\n\n",
     "no object": b'data: {"choices": [3]}\n\n',
-    "no arguments": _event(tool_calls=[{"index": 0, "id": "a", "function": {"name": "transfer", "arguments": '{"nu'}}])
-    + b"data: [DONE]\n\n",
+    "no arguments": CUT_OFF,
     "no UTF-8": b"data: \xff\xff\n\n",
     "nothing": b"",
 }
@@ -210,6 +213,21 @@ async def test_warming_asks_for_one_token_of_a_conversation_that_templates_take(
     [request] = server.script.requests
     assert request["max_tokens"] == 1
     assert [each["role"] for each in request["messages"]] == ["system", "user"]
+
+
+async def test_warming_with_tools_takes_the_beginning_of_a_call(
+    server: OpenAiServer, provider: OpenAiGenerator
+) -> None:
+    server.garbage = CUT_OFF
+    await provider.warm_up(CONVERSATION[:1], "s", (TRANSFER,))
+    assert [tool["function"]["name"] for tool in server.script.requests[0]["tools"]] == ["transfer"]
+
+
+async def test_a_call_that_was_cut_off_is_not_made(server: OpenAiServer, provider: OpenAiGenerator) -> None:
+    server.garbage = CUT_OFF
+    with pytest.raises(ProviderUnavailable, match="whose arguments are no JSON"):
+        await answer(provider, tools=(TRANSFER,))
+    assert len(server.script.requests) == 1
 
 
 async def test_connections_are_kept(server: OpenAiServer, provider: OpenAiGenerator) -> None:
