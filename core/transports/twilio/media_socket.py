@@ -9,7 +9,7 @@ from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 from core.observability import metrics
 from core.transports.twilio import messages
 from core.transports.twilio.framing import Framing
-from core.transports.twilio.messages import Connected, MalformedMessage, Media, Message, Start
+from core.transports.twilio.messages import SAMPLE_RATE_HZ, Connected, MalformedMessage, Media, Message, Start
 from core.transports.twilio.settings import TwilioSettings
 
 _log = logging.getLogger(__name__)
@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 _WRITE_BUFFER_BYTES = 16384
 _KERNEL_BUFFER_BYTES = 16384
 _CLOSE_TIMEOUT_S = 1.0
+# A network that stood still brings much at once, but nobody speaks faster than time passes.
+_AHEAD_S_MAX = 10.0
 
 
 class StreamRefused(ValueError):
@@ -42,6 +44,8 @@ class MediaSocket:
         self._stream_sid: str | None = None
         self._framing: Framing | None = None
         self._malformed = 0
+        self._started_s = 0.0
+        self._audio_s = 0.0
         self.fault = ""
 
     @classmethod
@@ -78,6 +82,7 @@ class MediaSocket:
         if start.call_sid != call_sid:
             raise StreamRefused("start_other_call")
         self._stream_sid = start.stream_sid
+        self._started_s = asyncio.get_running_loop().time()
         framing = Framing(start.stream_sid)
         await framing.begin()
         self._framing = framing
@@ -148,6 +153,9 @@ class MediaSocket:
         if isinstance(message, Start) and self._stream_sid is not None:
             self._discard("start_again")
             return None
+        if isinstance(message, Media) and self._ahead(message):
+            self._discard("ahead")
+            return None
         return message
 
     def _note_failure(self, failure: object) -> None:
@@ -156,6 +164,14 @@ class MediaSocket:
             too_big = failure.code == WSCloseCode.MESSAGE_TOO_BIG
             self._discard("too_big" if too_big else "protocol")
             self.fault = "a message was too big" if too_big else "the stream is no WebSocket's"
+
+    def _ahead(self, media: Media) -> bool:
+        """Whether this would be more audio than there was time for; else it is counted."""
+        audio_s = self._audio_s + media.size_bytes / SAMPLE_RATE_HZ
+        if audio_s > asyncio.get_running_loop().time() - self._started_s + _AHEAD_S_MAX:
+            return True
+        self._audio_s = audio_s
+        return False
 
     def _discard(self, reason: str) -> None:
         self._malformed += 1

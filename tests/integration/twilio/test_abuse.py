@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
 from collections.abc import Callable, Coroutine
@@ -118,19 +119,19 @@ async def stops_reading(around: Surroundings, session: aiohttp.ClientSession) ->
 
 
 async def flood(around: Surroundings, session: aiohttp.ClientSession) -> tuple[str, str]:
-    """A hundred times what a phone sends."""
+    """A hundred times what a phone sends, for as long as it is taken."""
     call = await RawCall(around.exchange, session).up()
     noise = random.Random(SEED).randbytes(len(SILENCE))
     loop = asyncio.get_running_loop()
     began_s = loop.time()
-    for number in range(FLOOD_S * 1000 // PTIME_MS * TIMES_TOO_MUCH):
-        await call.socket.send_str(call.messages.media(noise, PTIME_MS * number))
-        if number % TIMES_TOO_MUCH == 0:
-            await asyncio.sleep(began_s + number / TIMES_TOO_MUCH * PTIME_MS / 1000 - loop.time())
-    assert call.sid in {each["call_id"] for each in await around.line.core.calls()}
-    await call.socket.send_str(call.messages.stop())
-    await call.closed(10.0)
-    return call.sid, "caller_hung_up"
+    with contextlib.suppress(ConnectionError):
+        for number in range(FLOOD_S * 1000 // PTIME_MS * TIMES_TOO_MUCH):
+            await call.socket.send_str(call.messages.media(noise, PTIME_MS * number))
+            if number % TIMES_TOO_MUCH == 0:
+                await asyncio.sleep(began_s + number / TIMES_TOO_MUCH * PTIME_MS / 1000 - loop.time())
+    # What was sent meanwhile meets a closed connection: how it was closed is not always heard.
+    await call.closed()
+    return call.sid, "signalling_lost"
 
 
 async def over(around: Surroundings, call_sid: str) -> None:

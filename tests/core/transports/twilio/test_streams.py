@@ -124,6 +124,20 @@ async def test_too_many_bad_messages_end_it() -> None:
         assert rig.control.hung_up == [CALL_SID]
 
 
+async def test_audio_faster_than_time_passes_ends_it(rig: Rig) -> None:
+    before = discarded("ahead")
+    phone, leg = await rig.call()
+    second = b"\xff" * 8000
+    for number in range(10 + 21):
+        await phone.speak(second, timestamp=str(1000 * number))
+    assert await phone.closed() == WSCloseCode.POLICY_VIOLATION
+    assert discarded("ahead") == before + 21
+    assert leg.statistics().packets_received == 10
+    while isinstance(last := await leg.receive(), AudioReceived):
+        pass
+    assert last == LegEnded(EndReason.SIGNALLING_LOST, "too much of the stream made no sense")
+
+
 async def test_huge_message_ends_it() -> None:
     async with running(max_message_bytes=2048) as rig:
         before = discarded("too_big")
