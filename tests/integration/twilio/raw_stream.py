@@ -76,6 +76,11 @@ class RawCall:
             await self.socket.receive(timeout=within_s)
         return self.socket.close_code
 
+    def cut(self) -> None:
+        """The connection is gone, without a word."""
+        connection = self.socket.get_extra_info("socket")
+        connection.shutdown(sockets.SHUT_RDWR)
+
     async def open_deaf(self) -> sockets.socket:
         """A connection with a call that has begun, whose end here holds little and reads nothing."""
         reached = urlsplit(self._exchange.agent.reached(await self.stream_url()))
