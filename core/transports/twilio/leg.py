@@ -263,12 +263,14 @@ class TwilioLeg:
 
     async def _hang_up_lingering(self) -> None:
         """Nothing follows the stream, so closing it ends the call too; but that needs a connection that works."""
-        lingers, self._lingers = self._lingers, False
-        if lingers and self._control is not None:
-            try:
-                await self._control.hang_up(self._info.call_id)
-            except SignallingError as error:
-                _log.warning("call was not hung up by the REST API", extra={"reason": str(error)})
+        if not self._lingers or self._control is None:
+            return
+        try:
+            # Whoever asked may be cancelled by the end that they asked for: then it is asked again at the call's end.
+            await self._control.hang_up(self._info.call_id)
+        except SignallingError as error:
+            _log.warning("call was not hung up by the REST API", extra={"reason": str(error)})
+        self._lingers = False
 
     async def _close_socket(self, code: int = WSCloseCode.OK) -> None:
         if self._socket is not None:

@@ -1,6 +1,7 @@
 """What a leg does beyond the contract: its stream may change, and the REST API is asked for the rest."""
 
 import asyncio
+import contextlib
 
 import pytest
 from aiohttp import WSCloseCode
@@ -64,6 +65,86 @@ async def test_next_stream_may_come_before_the_old_one_is_closed(rig: Rig) -> No
     assert await leg.receive() == DigitReceived("4")
 
 
+async def test_former_stream_that_lingers_has_no_part_in_the_call_any_more() -> None:
+    async with running(media_timeout_s=0.4) as rig:
+        phone, leg = await rig.call()
+        sending = asyncio.ensure_future(leg.send_digits("1"))
+        await rig.control.on_redirect.wait()
+        again = await rig.open(stream_url(rig.control.redirected[0][1]), "MZ2")
+        await again.start()
+        await sending
+        with contextlib.suppress(ConnectionError):
+            await phone.press("9")
+        for _ in range(8):
+            await again.speak()
+            await asyncio.sleep(0.1)
+        events = [await leg.receive() for _ in range(8)]
+        assert all(isinstance(event, AudioReceived) for event in events)
+        await phone.closed()
+
+
+async def test_silence_of_the_stream_that_is_left_is_not_the_calls() -> None:
+    async with running(media_timeout_s=0.2) as rig:
+        phone, leg = await rig.call()
+        sending = asyncio.ensure_future(leg.send_digits("12"))
+        await rig.control.on_redirect.wait()
+        await phone.closed()
+        again = await rig.open(stream_url(rig.control.redirected[0][1]), "MZ2")
+        await again.start()
+        await sending
+        await again.press("4")
+        assert await leg.receive() == DigitReceived("4")
+
+
+async def test_next_streams_address_holds_for_as_long_as_the_keys_take() -> None:
+    async with running(token_lifetime_s=1) as rig:
+        phone, leg = await rig.call()
+        sending, url = await digits_sent(rig, phone, leg)
+        await asyncio.sleep(1.1)
+        again = await rig.open(url, "MZ2")
+        await again.start()
+        await sending
+
+
+async def test_keys_of_which_twilio_did_not_say_that_it_presses_them_may_be_pressed(rig: Rig) -> None:
+    phone, leg = await rig.call()
+    rig.control.late = SignallingTimeout("no answer")
+    with pytest.raises(SignallingTimeout):
+        await leg.send_digits("1")
+    await phone.hang_up()
+    again = await rig.open(stream_url(rig.control.redirected[0][1]), "MZ2")
+    await again.start()
+    await again.press("4")
+    assert await leg.receive() == DigitReceived("4")
+
+
+async def test_transfer_of_which_twilio_did_not_say_that_it_was_made_is_not_undone(rig: Rig) -> None:
+    phone, leg = await rig.call()
+    rig.control.late = SignallingTimeout("no answer")
+    with pytest.raises(TransferFailed):
+        await leg.transfer("+15550123")
+    await phone.hang_up()
+    assert isinstance(await leg.receive(), LegEnded)
+    rig.handler.over.set()
+    await rig.quiet()
+    assert rig.control.hung_up == []
+
+
+async def test_transfer_that_nobody_waits_for_any_more_is_not_undone() -> None:
+    async with running(api_timeout_s=0.1, start_timeout_s=0.1) as rig:
+        phone, leg = await rig.call()
+        rig.control.answering.clear()
+        transferring = asyncio.ensure_future(leg.transfer("+15550123"))
+        await rig.control.on_redirect.wait()
+        await phone.hang_up()
+        transferring.cancel()
+        async with asyncio.timeout(2):
+            assert isinstance(await leg.receive(), LegEnded)
+        rig.handler.over.set()
+        await rig.quiet()
+        assert rig.control.hung_up == []
+
+
 async def test_stream_that_does_not_come_back_ends_the_call() -> None:
     async with running(start_timeout_s=0.1, api_timeout_s=0.1) as rig:
         phone, leg = await rig.call()
@@ -74,6 +155,20 @@ async def test_stream_that_does_not_come_back_ends_the_call() -> None:
         rig.handler.over.set()
         await rig.quiet()
         assert rig.control.hung_up == [CALL_SID]
+
+
+async def test_whoever_hangs_up_may_stop_waiting(rig: Rig) -> None:
+    _, leg = await rig.call()
+    rig.control.answering.clear()
+    hanging_up = asyncio.ensure_future(leg.hang_up(EndReason.AGENT_HUNG_UP))
+    assert await leg.receive() == LegEnded(EndReason.AGENT_HUNG_UP)
+    hanging_up.cancel()
+    await asyncio.wait({hanging_up})
+    asked = len(rig.control.hung_up)
+    rig.control.answering.set()
+    rig.handler.over.set()
+    await rig.quiet()
+    assert len(rig.control.hung_up) == asked + 1
 
 
 async def test_whoever_sent_keys_may_stop_waiting(rig: Rig) -> None:
@@ -186,6 +281,28 @@ async def test_hang_up_closes_the_stream_though_the_api_fails(rig: Rig) -> None:
     rig.control.failure = SignallingTimeout("no answer")
     await leg.hang_up(EndReason.AGENT_HUNG_UP)
     assert await phone.closed() == WSCloseCode.OK
+
+
+async def test_line_is_silent_no_longer_than_the_stream_takes_to_close_though_the_api_hangs(rig: Rig) -> None:
+    phone, leg = await rig.call()
+    rig.control.answering.clear()
+    hanging_up = asyncio.ensure_future(leg.hang_up(EndReason.AGENT_HUNG_UP))
+    assert await phone.closed() == WSCloseCode.OK
+    assert not hanging_up.done()
+    rig.control.answering.set()
+    await hanging_up
+    assert rig.control.hung_up == [CALL_SID]
+
+
+async def test_hang_up_that_fails_in_an_unknown_way_ends_no_other_call(rig: Rig) -> None:
+    _, first = await rig.call(CallSid="CA1")
+    other, second = await rig.call(CallSid="CA2")
+    rig.control.failure = RuntimeError("broken")
+    rig.handler.over.set()
+    await first.hang_up(EndReason.OPERATOR)
+    rig.handler.over.clear()
+    rig.control.failure = None
+    await rig.call(CallSid="CA3")
 
 
 async def test_without_credentials_calls_are_taken_and_ended_but_not_changed() -> None:
