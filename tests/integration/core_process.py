@@ -65,14 +65,25 @@ class Held:
 
 
 class CoreProcess:
-    """`python -m core`; started once or, after its end, again."""
+    """`python -m core`; started once or, after its end, again.
 
-    def __init__(self, folder: Path, address: str = "", settings: Sections | None = None) -> None:
-        """`settings` are sections of the INI file, over those of the tests."""
+    Attributes:
+        config: its file; what is written to it, or to `environ`, is in force from the next start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        address: str = "",
+        settings: Sections | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """`settings` are sections of the INI file, over those of the tests; `environ` is over the file."""
         self.address = address or own_address()
         self.url = f"http://{self.address}:{MANAGEMENT_PORT}"
+        self.environ = dict(environ or {})
+        self.config = folder / "core.ini"
         self._folder = folder
-        self._config = folder / "core.ini"
         knowledge = folder / "knowledge.md"
         knowledge.write_text(KNOWLEDGE, encoding="utf-8")
         own: dict[str, dict[str, object]] = {
@@ -93,7 +104,7 @@ class CoreProcess:
             "dialogue": {"knowledge": knowledge},
             "management": {"host": self.address, "port": MANAGEMENT_PORT},
         }
-        self._config.write_text(_ini([_SETTINGS, own, settings or {}]), encoding="utf-8")
+        self.config.write_text(_ini([_SETTINGS, own, settings or {}]), encoding="utf-8")
         self._starts = 0
         self._child = self._new_child(for_calls=False)
 
@@ -105,7 +116,8 @@ class CoreProcess:
     async def start(self, *, for_calls: bool = True, wait: bool = True) -> None:
         """Returns once it is ready; without `for_calls` OpenSIPS may still be missing."""
         self._child = self._new_child(for_calls)
-        await self._child.start({**os.environ, "PYTHONUNBUFFERED": "1", "OAVC_CONFIG_FILE": str(self._config)})
+        own = {"PYTHONUNBUFFERED": "1", "OAVC_CONFIG_FILE": str(self.config)}
+        await self._child.start({**os.environ, **own, **self.environ})
         if wait:
             await self._child.wait_ready(_READY_TIMEOUT_S)
 

@@ -85,9 +85,11 @@ async def left_in(core: CoreProcess, before: Held) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def open_line(folder: Path, settings: Sections | None = None, *, seed: int = 1) -> AsyncIterator[Line]:
+async def open_line(
+    folder: Path, settings: Sections | None = None, *, seed: int = 1, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Line]:
     """All of it, with core subscribed."""
-    core = CoreProcess(folder, settings=settings)
+    core = CoreProcess(folder, settings=settings, environ=environ)
     opensips = OpenSipsStandIn(host=core.address, mi_port=MI_PORT, seed=seed, sip_timeout_s=5.0)
     await opensips.start()
     try:

@@ -112,10 +112,13 @@ def settings_for(
 
 
 @asynccontextmanager
-async def open_exchange(folder: Path, settings: Sections | None = None, **keys: object) -> AsyncIterator[Exchange]:
+async def open_exchange(
+    folder: Path, settings: Sections | None = None, environ: Mapping[str, str] | None = None, **keys: object
+) -> AsyncIterator[Exchange]:
     """All of it, with core ready; `keys` are further ones of core's [twilio]."""
     async with TwilioStandIn() as twilio:
-        core = CoreProcess(folder, settings={**settings_for(twilio, keys=keys), **(settings or {})})
+        sections = {**settings_for(twilio, keys=keys), **(settings or {})}
+        core = CoreProcess(folder, settings=sections, environ=environ)
         try:
             await core.start()
             with StreamWire() as wire:

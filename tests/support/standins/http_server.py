@@ -35,6 +35,10 @@ class HttpStandIn:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def connections_open(self) -> int:
+        return sum(not each.is_closing() for each in self._open)
+
     async def start(self) -> None:
         application = web.Application(middlewares=[self._note_connection])
         application.add_routes(self.routes())
