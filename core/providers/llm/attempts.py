@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from core.errors import ProviderTimeout, ProviderUnavailable
 from core.providers.base import Generated
+from core.providers.llm.thoughts import Aloud
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 0.5
@@ -15,12 +16,20 @@ class UselessToRepeat(ProviderUnavailable):
     """The server is there, and would do no better at once: it has no capacity, or its model wrote what has no sense."""
 
 
+class NoWords(UselessToRepeat):
+    """The model has thought, and come to its limit of tokens before it said anything."""
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(provider, "the model only thought: have it think less, or raise max_tokens")
+
+
 async def pieces(
     provider: str, begin: Callable[[], AsyncGenerator[Generated, None]], timeout_s: float, max_retries: int
 ) -> AsyncGenerator[Generated, None]:
-    """The answer that `begin` asks for; closing it early closes what `begin` gave.
+    """The answer that `begin` asks for, without thoughts; closing it early closes what `begin` gave.
 
     Raises:
+        NoWords: it was nothing but thoughts.
         ProviderTimeout: the whole answer, with every attempt at it, was not there within `timeout_s`.
         ProviderError: `begin`'s own; ProviderUnavailable once no attempt is left or a piece has come.
     """
@@ -29,11 +38,18 @@ async def pieces(
     retries = max_retries
     while True:
         begun = False
+        aloud = Aloud()
         try:
             async with aclosing(begin()) as answer:
                 while (piece := await _next(provider, answer, deadline, timeout_s)) is not None:
-                    begun = True
-                    yield piece
+                    for said in (aloud.feed(piece),) if isinstance(piece, str) else (aloud.rest(), piece):
+                        if said:
+                            begun = True
+                            yield said
+            if rest := aloud.rest():
+                yield rest
+            elif aloud.thought and not begun:
+                raise NoWords(provider)
             return
         except UselessToRepeat:
             raise

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool, ToolCall
-from core.providers.llm.attempts import UselessToRepeat, pieces
+from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
 from core.providers.llm.server_text import server_text
 from core.providers.llm.tool_call_deltas import new_call_id
-from core.providers.llm.warming import ONE_TOKEN, warming
+from core.providers.llm.warming import ONE_TOKEN, read_through, warming
 from core.providers.readiness import ReadinessWatch
 from core.providers.settings import LlmSettings
 from services.common.settings import Section, key
@@ -97,8 +97,7 @@ class OllamaGenerator:
 
     async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """One token is asked for: a model that was put out of memory is back, with the opening in its cache."""
-        async for _ in self.generate(warming(messages), ONE_TOKEN, session_id, tools):
-            pass
+        await read_through(self.generate(warming(messages), ONE_TOKEN, session_id, tools))
 
     async def end_session(self, session_id: str) -> None:
         """The protocol knows no sessions."""
@@ -118,6 +117,7 @@ class OllamaGenerator:
             "top_p": parameters.top_p,
             "stop": list(parameters.stop),
         }
+        silent = True
         try:
             stream = await self._client.chat(
                 self._own.model,
@@ -133,10 +133,14 @@ class OllamaGenerator:
             async with aclosing(cast(AsyncGenerator[ollama.ChatResponse, None], stream)) as responses:
                 async for response in responses:
                     if response.message.content:
+                        silent = False
                         yield response.message.content
                     for call in response.message.tool_calls or ():
+                        silent = False
                         yield ToolCall(new_call_id(), call.function.name, dict(call.function.arguments))
                     if response.done:
+                        if silent and response.done_reason == "length":
+                            raise NoWords(NAME)
                         return
         except (ollama.ResponseError, OSError, httpx.HTTPError) as error:
             self._doubt()

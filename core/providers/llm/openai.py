@@ -12,10 +12,10 @@ from pydantic import SecretStr, field_validator
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool
-from core.providers.llm.attempts import UselessToRepeat, pieces
+from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
 from core.providers.llm.server_text import server_text
 from core.providers.llm.tool_call_deltas import NoToolCall, ToolCallDeltas
-from core.providers.llm.warming import ONE_TOKEN, warming
+from core.providers.llm.warming import ONE_TOKEN, read_through, warming
 from core.providers.readiness import ReadinessWatch
 from core.providers.settings import LlmSettings
 from services.common.settings import Section, key
@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 NAME = "openai"
 CONNECT_TIMEOUT_S = 5.0
 READINESS_TIMEOUT_S = 5.0
+# How OpenAI says that a model does not take a parameter, or not this value; models that think take few of them.
+UNSUPPORTED = ("unsupported_parameter", "unsupported_value")
+# What such models take in the place of max_tokens.
+NEWER_LIMIT = "max_completion_tokens"
 # They tell of every request, the readiness watch's included.
 TALKATIVE_LOGGERS = ("openai", "httpx2", "httpcore2", "httpx", "httpcore")
 
@@ -68,6 +72,8 @@ class OpenAiGenerator:
         self._model = own.model
         self._extra_body: Mapping[str, Any] = json.loads(own.extra_body)
         api_key = own.api_key.get_secret_value()
+        # Of the parameters, those that the model does not take.
+        self._refused: set[str] = set()
         self._headers = {} if api_key else {"Authorization": openai.Omit()}
         self._client = openai.AsyncOpenAI(
             base_url=own.url,
@@ -97,8 +103,7 @@ class OpenAiGenerator:
 
     async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """One token is asked for: a server of one's own then has the opening in its cache."""
-        async for _ in self.generate(warming(messages), ONE_TOKEN, session_id, tools):
-            pass
+        await read_through(self.generate(warming(messages), ONE_TOKEN, session_id, tools))
 
     async def end_session(self, session_id: str) -> None:
         """The protocol knows no sessions."""
@@ -111,26 +116,16 @@ class OpenAiGenerator:
         self, messages: Sequence[Message], parameters: GenerationParameters, tools: Sequence[Tool]
     ) -> AsyncGenerator[Generated, None]:
         calls = ToolCallDeltas()
-        whole = False
+        finish_reason: str | None = None
+        silent = True
         try:
-            stream = await self._client.chat.completions.create(
-                model=self._model,
-                messages=cast(Any, [_message(message) for message in messages]),
-                stream=True,
-                max_tokens=parameters.max_tokens,
-                temperature=parameters.temperature,
-                top_p=parameters.top_p,
-                stop=list(parameters.stop) or openai.omit,
-                tools=cast(Any, [_tool(tool) for tool in tools]) or openai.omit,
-                extra_headers=self._headers,
-                extra_body=self._extra_body,
-            )
             # Leaving early closes the connection, which stops the generation on the other side.
-            async with stream:
+            async with await self._stream(messages, parameters, tools) as stream:
                 async for chunk in stream:
-                    text, finished = _read(chunk, calls)
-                    whole = whole or finished
+                    text, reason = _read(chunk, calls)
+                    finish_reason = finish_reason or reason
                     if text:
+                        silent = False
                         yield text
             if parameters is not ONE_TOKEN:
                 # Of a call, one token is only the beginning.
@@ -143,9 +138,43 @@ class OpenAiGenerator:
             raise UselessToRepeat(NAME, f"the model wrote {error}") from error
         except ValueError as error:
             raise UselessToRepeat(NAME, "the answer is no stream of chat completion chunks") from error
-        if not whole:
+        if finish_reason is None:
             self._readiness.doubt()
             raise ProviderUnavailable(NAME, "the answer broke off")
+        if silent and finish_reason == "length" and not calls:
+            raise NoWords(NAME)
+
+    async def _stream(
+        self, messages: Sequence[Message], parameters: GenerationParameters, tools: Sequence[Tool]
+    ) -> "openai.AsyncStream[ChatCompletionChunk]":
+        """The answer has begun. A parameter that the model refuses is left out from then on."""
+        wanted: dict[str, Any] = {
+            "max_tokens": parameters.max_tokens,
+            "temperature": parameters.temperature,
+            "top_p": parameters.top_p,
+            "stop": list(parameters.stop) or openai.omit,
+        }
+        while True:
+            sent = {name: value for name, value in wanted.items() if name not in self._refused}
+            if "max_tokens" in self._refused:
+                sent[NEWER_LIMIT] = parameters.max_tokens
+            try:
+                stream = await self._client.chat.completions.create(
+                    model=self._model,
+                    messages=cast(Any, [_message(message) for message in messages]),
+                    stream=True,
+                    tools=cast(Any, [_tool(tool) for tool in tools]) or openai.omit,
+                    extra_headers=self._headers,
+                    extra_body=self._extra_body,
+                    **cast(Any, sent),
+                )
+                return cast("openai.AsyncStream[ChatCompletionChunk]", stream)
+            except openai.BadRequestError as error:
+                name = error.param
+                if error.code not in UNSUPPORTED or name not in sent or name not in wanted:
+                    raise
+                self._refused.add(name)
+                log.info("parameter is left out, as the model refuses it", extra={"provider": NAME, "parameter": name})
 
     async def _ask(self) -> None:
         try:
@@ -185,8 +214,8 @@ def _tool(tool: Tool) -> dict[str, Any]:
     }
 
 
-def _read(chunk: ChatCompletionChunk, calls: ToolCallDeltas) -> tuple[str, bool]:
-    """The chunk's words, and whether it ends the answer; calls of tools go to `calls`.
+def _read(chunk: ChatCompletionChunk, calls: ToolCallDeltas) -> tuple[str, str | None]:
+    """The chunk's words, and why the answer ends with it, if it does; calls of tools go to `calls`.
 
     Raises:
         ValueError: it is no chunk; the library checks no types.
@@ -194,17 +223,26 @@ def _read(chunk: ChatCompletionChunk, calls: ToolCallDeltas) -> tuple[str, bool]
     try:
         # The chunk that counts tokens has no choices.
         if not chunk.choices:
-            return "", False
+            return "", None
         choice = chunk.choices[0]
         if choice.delta is None:
-            return "", choice.finish_reason is not None
+            return "", choice.finish_reason
         for delta in choice.delta.tool_calls or ():
             function = delta.function
             name, arguments = (function.name, function.arguments) if function else (None, None)
             calls.add(delta.index, delta.id, name, arguments)
-        return str(choice.delta.content or ""), choice.finish_reason is not None
-    except (AttributeError, TypeError) as error:
+        return _words(choice.delta.content or choice.delta.refusal), choice.finish_reason
+    except (AttributeError, TypeError, KeyError) as error:
         raise ValueError("not a chunk") from error
+
+
+def _words(content: object) -> str:
+    """Of a content in parts, as of Mistral's models that think, those that are the answer."""
+    if isinstance(content, list):
+        return "".join(str(part["text"]) for part in content if part["type"] == "text")
+    if not isinstance(content, str | None):
+        raise TypeError("neither text nor parts")
+    return content or ""
 
 
 def _provider_error(error: openai.APIError, messages: Sequence[Message]) -> ProviderError:

@@ -27,6 +27,10 @@ class ToolCallDeltas:
     def __init__(self) -> None:
         self._partials: list[_Partial] = []
 
+    def __bool__(self) -> bool:
+        """Whether any was begun."""
+        return bool(self._partials)
+
     def add(self, index: int | None, call_id: str | None, name: str | None, arguments: str | None) -> None:
         partial = self._partial(index, call_id)
         partial.name = partial.name or name or ""

@@ -25,12 +25,14 @@ class OpenAiServer(HttpStandIn):
     Attributes:
         garbage: sent in place of the answer's events.
         lists_models: whether there is a list of models.
+        unsupported: parameters that the model does not take, as those that think.
     """
 
     def __init__(self, script: Script | None = None, port: int = 0, *, wants_key: bool = True) -> None:
         super().__init__(script, port)
         self.garbage: bytes | None = None
         self.lists_models = True
+        self.unsupported: frozenset[str] = frozenset()
         self.model_requests = 0
         self.headers: list[Mapping[str, str]] = []
         self._wants_key = wants_key
@@ -58,6 +60,9 @@ class OpenAiServer(HttpStandIn):
             return _error(401, f"Incorrect API key provided: {KEY[:4]}****.")
         if body.get("model") != MODEL:
             return _error(404, f"The model `{body.get('model')}` does not exist or you do not have access to it.")
+        for name in self.unsupported:
+            if body.get(name) is not None:
+                return _unsupported(name)
         async with self.script.asked(body):
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
             try:
@@ -81,7 +86,7 @@ class OpenAiServer(HttpStandIn):
         calls = 0
         words = 0
         finish_reason = "stop"
-        limit = body.get("max_tokens") or 1024
+        limit = body.get("max_tokens") or body.get("max_completion_tokens") or 1024
         async for piece in pieces:
             if not response.prepared:
                 await response.prepare(request)
@@ -153,6 +158,13 @@ def _error_object(status: int, message: str, code: str | int | None) -> dict[str
 
 def _error(status: int, message: str) -> web.Response:
     return web.json_response({"error": _error_object(status, message, CODES.get(status))}, status=status)
+
+
+def _unsupported(name: str) -> web.Response:
+    instead = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
+    message = f"Unsupported parameter: '{name}' is not supported with this model.{instead}"
+    error = {"message": message, "type": "invalid_request_error", "param": name, "code": "unsupported_parameter"}
+    return web.json_response({"error": error}, status=400)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import pytest
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
-from core.providers.base import Generated
-from core.providers.llm.attempts import UselessToRepeat, pieces
+from core.providers.base import Generated, ToolCall
+from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
 
 AWAY = ProviderUnavailable("test", "away")
-Attempt = Sequence[str | ProviderError | asyncio.Event]
+Attempt = Sequence[str | ToolCall | ProviderError | asyncio.Event]
 
 
 def begin(*attempts: Attempt) -> tuple[Callable[[], AsyncGenerator[Generated, None]], list[str]]:
@@ -94,3 +94,20 @@ async def test_all_attempts_together_have_the_time_of_one() -> None:
     with pytest.raises(ProviderTimeout):
         await anext(pieces("test", attempt, 0.1, 3))
     assert ends == ["cancelled"]
+
+
+async def test_thoughts_in_the_answer_are_no_pieces_of_it() -> None:
+    call = ToolCall("1", "hang_up")
+    attempt, _ = begin(["<thi", "nk>Hm", "</think>", "\n", "Yes", " <", call])
+    assert await whole(attempt) == ["Yes", " ", "<", call]
+
+
+async def test_a_model_that_only_thought_leaves_the_answer_to_another() -> None:
+    attempt, _ = begin(["<think>", "Hm"], ["a"])
+    with pytest.raises(NoWords, match="only thought"):
+        await whole(attempt)
+
+
+async def test_an_answer_that_broke_off_among_thoughts_is_asked_for_again() -> None:
+    attempt, _ = begin(["<think>", AWAY], ["a"])
+    assert await whole(attempt) == ["a"]

@@ -1,6 +1,7 @@
 """What only Ollama knows: models that are loaded, kept and missing; what each can do."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -267,3 +268,28 @@ def test_the_environment_wins_over_the_file() -> None:
 def test_impossible_values_are_named(key: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"llm\.ollama\.{key}"):
         load([OllamaSettings], {"llm.ollama": {"model": "m", key: value}}, {})
+
+
+def _line(**message: str) -> bytes:
+    return json.dumps({"model": MODEL, "message": {"role": "assistant", "content": "", **message}}).encode() + b"\n"
+
+
+async def test_thoughts_are_not_said(server: OllamaServer, provider: OllamaGenerator) -> None:
+    server.garbage = (
+        _line(thinking="The caller asks.")
+        + _line(content="<think>The caller")
+        + _line(content=" asks.</think>\n\nYes.")
+        + b'{"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "stop"}\n'
+    )
+    assert await answer(provider) == ["Yes."]
+
+
+async def test_a_model_that_thought_up_to_its_limit_has_not_answered(
+    server: OllamaServer, provider: OllamaGenerator
+) -> None:
+    server.garbage = _line(thinking="The caller asks.") + (
+        b'{"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "length"}\n'
+    )
+    with pytest.raises(ProviderUnavailable, match="only thought"):
+        await answer(provider)
+    await provider.warm_up(CONVERSATION[:1], "s")

@@ -17,7 +17,7 @@ from core.settings import load_settings
 from services.common.settings import ConfigurationError, load
 from tests.contract.backend import WAIT_S, until
 from tests.support.standins.openai import KEY, MODEL, OpenAiServer
-from tests.support.standins.script import saying
+from tests.support.standins.script import ANSWER, saying
 
 CONVERSATION = (Message("system", "You are brief."), Message("user", "Put me through, please."))
 TRANSFER = Tool("transfer", "Puts the caller through", {"type": "object", "properties": {"number": {"type": "string"}}})
@@ -180,6 +180,8 @@ GARBAGE = {
     "no events": b"<html>Welcome</html>",
     "no JSON": b"data: Welcome\n\n",
     "no chunk": b"data: 5\n\n",
+    "no text": b'data: {"choices": [{"index": 0, "delta": {"content": {"a": 1}}}]}\n\n',
+    "no parts": b'data: {"choices": [{"index": 0, "delta": {"content": [{"text": "a"}]}}]}\n\n',
     "no object": b'data: {"choices": [3]}\n\n',
     "no arguments": CUT_OFF,
     "no UTF-8": b"data: \xff\xff\n\n",
@@ -256,6 +258,63 @@ async def test_readiness_is_asked_for_now_and_then(server: OpenAiServer, monkeyp
 async def answer_nothing() -> None:
     """Gives a task that should have ended the time of several intervals."""
     await asyncio.sleep(0.05)
+
+
+NEWER = frozenset({"max_tokens", "temperature", "top_p"})
+
+
+async def test_what_newer_models_do_not_take_is_left_out_from_then_on(
+    server: OpenAiServer, provider: OpenAiGenerator
+) -> None:
+    server.unsupported = NEWER
+    both = await asyncio.gather(answer(provider), answer(provider))
+    assert all(each == list(ANSWER) for each in both)
+    refused = len(server.headers) - len(server.script.requests)
+    assert await answer(provider) == list(ANSWER)
+    assert len(server.headers) - len(server.script.requests) == refused
+    assert [each["max_completion_tokens"] for each in server.script.requests] == [PARAMETERS.max_tokens] * 3
+    assert NEWER.isdisjoint(server.script.requests[-1])
+
+
+async def test_what_the_settings_put_into_the_request_is_not_left_out(server: OpenAiServer) -> None:
+    server.unsupported = frozenset({"top_p", "max_tokens"})
+    provider = make(server, extra_body='{"top_p": 0.3}')
+    with pytest.raises(ProviderRejected, match="'top_p' is not supported"):
+        await answer(provider)
+    await provider.close()
+
+
+END = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "%s"}]}\n\ndata: [DONE]\n\n'
+STOP = END % b"stop"
+IN_PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "The caller asks."}]},
+    {"type": "text", "text": "Yes."},
+]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        _event(reasoning_content="The caller asks.") + _event(content="Yes."),
+        _event(reasoning="The caller asks.", content=None) + _event(content="Yes."),
+        _event(content="<think>The caller") + _event(content=" asks.</think>\n\nYes."),
+        _event(content=IN_PARTS[:1]) + _event(content=IN_PARTS[1:]),
+        _event(content=IN_PARTS),
+        _event(refusal="Yes."),
+    ],
+)
+async def test_thoughts_are_not_said(server: OpenAiServer, provider: OpenAiGenerator, events: bytes) -> None:
+    server.garbage = events + STOP
+    assert "".join(map(str, await answer(provider))) == "Yes."
+
+
+async def test_a_model_that_thought_up_to_its_limit_has_not_answered(
+    server: OpenAiServer, provider: OpenAiGenerator
+) -> None:
+    server.garbage = _event(reasoning_content="The caller asks.") + END % b"length"
+    with pytest.raises(ProviderUnavailable, match="only thought"):
+        await answer(provider)
+    await provider.warm_up(CONVERSATION[:1], "s")
 
 
 # Settings.
