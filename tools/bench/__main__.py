@@ -42,6 +42,7 @@ BENCHMARKS = {
     ),
     "beside": Benchmark("beside", "the media plane beside a conversation"),
     "setup": Benchmark("setup_rate", "set-up of calls"),
+    "both": Benchmark("both", "calls over OpenSIPS and over Twilio at once"),
     "asr": Benchmark(
         "asr", "recognition on a telephone line", (), ("--windows", "max(10, len+3)", "--utterances", "3")
     ),

@@ -105,6 +105,56 @@ def setup_table(report: Report) -> str:
     return markdown(header, rows) + f"\n\nThe first call after core's start: {_fixed(report['first_call_ms'], 2)} ms."
 
 
+def both_table(report: Report) -> str:
+    calls = markdown(
+        (
+            "transport",
+            "calls",
+            "answered",
+            "gap error p50 ms",
+            "p99",
+            "max",
+            "lost",
+            "lead least ms",
+            "p50",
+            "voice to voice p50 ms",
+            "p95",
+        ),
+        (_both_row(name, each) for name, each in report["transports"].items()),
+    )
+    core = report["core"]
+    setup = report["setup"]
+    process = markdown(
+        ("core", "value"),
+        (
+            ("CPU of one core, %", _fixed(core["cpu_percent"], 1)),
+            ("memory before, MB", _fixed(core["rss_before_mb"], 1)),
+            ("most memory during, MB", _fixed(core["rss_during_mb"], 1)),
+            ("memory after, MB", _fixed(core["rss_after_mb"], 1)),
+            (f"webhook to TwiML p50 ms ({setup['calls']} calls)", _fixed(setup["webhook_ms"]["p50"], 2)),
+            ("p99", _fixed(setup["webhook_ms"]["p99"], 2)),
+            ("stream's start to first audio p50 ms", _fixed(setup["first_audio_ms"]["p50"], 2)),
+            ("p99", _fixed(setup["first_audio_ms"]["p99"], 2)),
+        ),
+    )
+    wrong = "".join(f"\n- {failure}" for each in report["transports"].values() for failure in each["failures"])
+    return f"{calls}\n\n{process}\n\nFailures:{wrong or ' none.'}"
+
+
+def _both_row(name: str, each: Report) -> tuple[object, ...]:
+    gaps, waits = each["gap_error_ms"], each["voice_to_voice_ms"]
+    return (
+        name,
+        each["calls"],
+        f"{each['answered']}/{each['questions']}",
+        *(_fixed(gaps[figure], 3) for figure in ("p50", "p99")),
+        _fixed(gaps["max"], 2),
+        each["lost"],
+        *(_fixed(each[figure], 0) for figure in ("lead_min_ms", "lead_p50_ms")),
+        *(_fixed(waits[figure], 0) for figure in ("p50", "p95")),
+    )
+
+
 def asr_table(report: Report) -> str:
     windows = markdown(
         ("window", "line", "word error rate %", "exact", "read again", "CPU s/phrase", "pass ms"),
@@ -162,6 +212,7 @@ TABLES: dict[str, Callable[[Report], str]] = {
     "media": media_table,
     "beside": beside_table,
     "setup": setup_table,
+    "both": both_table,
     "asr": asr_table,
     "voice": voice_table,
     "grpc": grpc_table,

@@ -10,6 +10,12 @@ from tools.bench.tables import markdown
 GAP_ERROR_P99_MS = 2.0
 CALLS_PER_CORE = 250
 REPLY_P50_MS = 2.0
+# Of each transport's calls, while the other's are up.
+BOTH_GAP_ERROR_P99_MS = 3.0
+LEAD_LEAST_MS = 100.0
+MEMORY_AFTER_PERCENT = 110.0
+WEBHOOK_P50_MS = 10.0
+FIRST_AUDIO_P50_MS = 50.0
 VOICE_P50_MS = 800.0
 VOICE_P95_MS = 1200.0
 FINAL_MS = 150.0
@@ -77,6 +83,22 @@ def _setup(report: Report) -> Iterator[Verdict]:
         yield Verdict(name, run["reply_ms"]["p50"], _MOST, REPLY_P50_MS, "ms")
 
 
+def _both(report: Report) -> Iterator[Verdict]:
+    for name, each in report["transports"].items():
+        gap_error_ms = each["gap_error_ms"]["p99"]
+        yield Verdict(f"both: {name}'s gap error p99", gap_error_ms, _MOST, BOTH_GAP_ERROR_P99_MS, "ms")
+        answered = 100 * each["answered"] / each["questions"]
+        yield Verdict(f"both: {name}'s questions answered", answered, _LEAST, 100.0, "%")
+    lead_ms = report["transports"]["twilio"]["lead_min_ms"]
+    yield Verdict("both: least lead in twilio's buffer", lead_ms, _LEAST, LEAD_LEAST_MS, "ms")
+    grown = 100 * report["core"]["rss_after_mb"] / report["core"]["rss_before_mb"]
+    yield Verdict("both: memory after, of that before", grown, _MOST, MEMORY_AFTER_PERCENT, "%")
+    setup = report["setup"]
+    yield Verdict("both: webhook to TwiML p50", setup["webhook_ms"]["p50"], _MOST, WEBHOOK_P50_MS, "ms")
+    first_ms = setup["first_audio_ms"]["p50"]
+    yield Verdict("both: stream's start to first audio p50", first_ms, _MOST, FIRST_AUDIO_P50_MS, "ms")
+
+
 def _asr(report: Report) -> Iterator[Verdict]:
     final_ms = report["latency"]["finalize_to_final_ms_p50"]
     yield Verdict("asr: end of turn to final p50", final_ms, _MOST, FINAL_MS, "ms")
@@ -97,7 +119,15 @@ def _grpc(report: Report) -> Iterator[Verdict]:
             yield Verdict(f"grpc: adds to {stage}'s {what}", adds, _MOST, GRPC_ADDS_PERCENT, "%")
 
 
-_JUDGES = {"media": _media, "beside": _beside, "setup": _setup, "asr": _asr, "voice": _voice, "grpc": _grpc}
+_JUDGES = {
+    "media": _media,
+    "beside": _beside,
+    "setup": _setup,
+    "both": _both,
+    "asr": _asr,
+    "voice": _voice,
+    "grpc": _grpc,
+}
 
 
 def _number(value: float | None) -> str | None:

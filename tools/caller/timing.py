@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tools.caller.trace import PTIME_MS, SAMPLE_RATE_HZ, ReceivedPacket, Trace
@@ -131,16 +131,10 @@ def onset_to_silence_ms(trace: Trace, utterance: int) -> float | None:
 
 
 def rtp_quality(trace: Trace) -> RtpQuality:
-    audio = trace.received_audio
-    gaps_ms: list[float] = []
-    wrong_steps = 0
-    for earlier, later in itertools.pairwise(audio):
-        if later.ssrc != earlier.ssrc or (later.sequence_number - earlier.sequence_number) % 65536 != 1:
-            continue
-        # G.711 carries one sample a byte.
-        spoken_ms = len(earlier.payload) * 1000 / SAMPLE_RATE_HZ
-        gaps_ms.append(abs((later.at_ns - earlier.at_ns) / _NS_PER_MS - spoken_ms))
-        wrong_steps += (later.timestamp - earlier.timestamp) % 2**32 != len(earlier.payload)
+    gaps_ms = gap_errors_ms(trace)
+    wrong_steps = sum(
+        (later.timestamp - earlier.timestamp) % 2**32 != len(earlier.payload) for earlier, later in _neighbours(trace)
+    )
     lost, duplicated, reordered = _sequence_faults(trace.received)
     return RtpQuality(
         received=len(trace.received),
@@ -152,6 +146,15 @@ def rtp_quality(trace: Trace) -> RtpQuality:
         gap_error_p99_ms=percentile(gaps_ms, 99),
         gap_error_max_ms=max(gaps_ms, default=None),
     )
+
+
+def gap_errors_ms(trace: Trace) -> list[float]:
+    """|gap - length of the earlier one| between neighbours, each by itself."""
+    # G.711 carries one sample a byte.
+    return [
+        abs((later.at_ns - earlier.at_ns) / _NS_PER_MS - len(earlier.payload) * 1000 / SAMPLE_RATE_HZ)
+        for earlier, later in _neighbours(trace)
+    ]
 
 
 def lead(trace: Trace) -> Lead:
@@ -168,6 +171,13 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
     if not values:
         return None
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def _neighbours(trace: Trace) -> Iterator[tuple[ReceivedPacket, ReceivedPacket]]:
+    """Packets that were sent one after the other, and came so."""
+    for earlier, later in itertools.pairwise(trace.received_audio):
+        if later.ssrc == earlier.ssrc and (later.sequence_number - earlier.sequence_number) % 65536 == 1:
+            yield earlier, later
 
 
 def _sequence_faults(packets: Sequence[ReceivedPacket]) -> tuple[int, int, int]:

@@ -43,6 +43,23 @@ def reports() -> dict[str, dict[str, Any]]:
         "first_packet_ms": spread(8.0),
         "core_cpu_ms_per_call": 20.0,
     }
+    transport = {
+        "calls": 10,
+        "questions": 30,
+        "answered": 30,
+        "failures": [],
+        "gap_error_ms": spread(0.1),
+        "lost": 0,
+        "lead_min_ms": None,
+        "lead_p50_ms": None,
+        "dry": 0,
+        "voice_to_voice_ms": spread(510.0),
+    }
+    both = {
+        "transports": {"opensips": transport, "twilio": transport | {"lead_min_ms": 270.0, "lead_p50_ms": 280.0}},
+        "core": {"cpu_percent": 80.0, "rss_before_mb": 140.0, "rss_during_mb": 150.0, "rss_after_mb": 142.0},
+        "setup": {"calls": 50, "webhook_ms": spread(3.0), "first_audio_ms": spread(4.0)},
+    }
     window = {
         "window": "30 s",
         "condition": "clean",
@@ -70,6 +87,7 @@ def reports() -> dict[str, dict[str, Any]]:
             ]
         },
         "setup": _CONDITIONS | {"first_call_ms": 4.0, "runs": [run]},
+        "both": _CONDITIONS | both,
         "asr": {
             "machine": "a machine",
             "date": "2026-01-02",

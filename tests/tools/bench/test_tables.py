@@ -42,6 +42,18 @@ def test_a_conversation_alone_has_no_calls_beside_it() -> None:
     assert [cell.strip() for cell in row.split("|")[1:6]] == ["0", "-", "-", "-", "-"]
 
 
+def test_only_what_is_sent_ahead_has_a_lead() -> None:
+    rows = TABLES["both"](reports()["both"]).split("\n")[2:4]
+    assert [[cell.strip() for cell in row.split("|")[1:10]][-2:] for row in rows] == [["-", "-"], ["270", "280"]]
+
+
+def test_what_failed_on_calls_is_named_below_the_figures() -> None:
+    report = reports()["both"]
+    assert TABLES["both"](report).endswith("Failures: none.")
+    report["transports"]["twilio"]["failures"] = ["it rang and rang"]
+    assert TABLES["both"](report).endswith("Failures:\n- it rang and rang")
+
+
 def test_wrong_answers_are_named_below_the_figures() -> None:
     assert TABLES["voice"](reports()["voice"]).endswith("\n- one was wrong")
 

@@ -8,7 +8,7 @@ from tools.bench.targets import Verdict, verdict_table, verdicts
 
 def test_good_figures_meet_every_target() -> None:
     judged = verdicts(reports())
-    assert len(judged) == 12
+    assert len(judged) == 20
     assert [each.what for each in judged if not each.met] == []
 
 
@@ -45,6 +45,13 @@ def test_a_service_that_costs_more_than_it_may_is_missed() -> None:
     report = reports()["grpc"]
     report["stages"]["tts"]["figures"]["wall_ms"] = {"grpc": 10.6, "in_process": 10.0, "ratio": 1.06, "added": 0.6}
     assert [each.met for each in verdicts({"grpc": report})] == [False, True]
+
+
+def test_a_buffer_that_nearly_ran_dry_and_a_question_without_an_answer_are_missed() -> None:
+    report = reports()["both"]
+    report["transports"]["twilio"] |= {"lead_min_ms": 40.0, "answered": 29}
+    missed = [each.what for each in verdicts({"both": report}) if not each.met]
+    assert missed == ["both: twilio's questions answered", "both: least lead in twilio's buffer"]
 
 
 def test_the_table_says_met_or_missed_beside_each_figure() -> None:
