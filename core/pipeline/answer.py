@@ -94,6 +94,13 @@ class Answer:
         self._given = list(reply.given)
         self._said: list[str] = []
 
+    def texts_behind(self, text: str) -> list[str]:
+        """What is said after this clause, "" for all of it, as far as it was made; none behind what is not its own."""
+        texts = self._said if self._reply.text is None else [self._reply.text]
+        if not text:
+            return list(texts)
+        return texts[texts.index(text) + 1 :] if text in texts else []
+
     async def parts(self) -> AsyncGenerator[Part, None]:
         """Clauses to be spoken and keys to be sent, in order."""
         if self._reply.text is not None:

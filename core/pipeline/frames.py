@@ -4,7 +4,11 @@ from dataclasses import dataclass, field
 
 from pipecat.frames.frames import DataFrame, SystemFrame, TTSAudioRawFrame
 
+from core.dialogue.conversation import words_heard
 from core.pipeline.effects import KeyPresses
+
+# What a voice takes for a character, about: for audio of which it is not known how long it would have been.
+CHARACTER_MS = 65.0
 
 
 @dataclass(eq=False, slots=True)
@@ -13,10 +17,24 @@ class Clause:
 
     Attributes:
         made_ms: its audio so far, whether it has come to the leg or not.
+        whole: that is all of it.
+        heard: its words that were played; told when its utterance is over.
     """
 
     text: str
     made_ms: float = 0.0
+    whole: bool = False
+    heard: str = ""
+
+    def note_played(self, played_ms: float) -> None:
+        """So much of its audio was played, and no more will be."""
+        expected_ms = 0.0 if self.whole else len(self.text) * CHARACTER_MS
+        self.heard = words_heard(self.text, played_ms / max(self.made_ms, expected_ms, 1.0))
+
+    @property
+    def unheard(self) -> str:
+        """Its words that were not played."""
+        return self.text.removeprefix(self.heard).strip()
 
 
 @dataclass
@@ -60,17 +78,13 @@ class SpeechStartedFrame(SystemFrame):
 
 @dataclass
 class SpeechOverFrame(SystemFrame):
-    """Upstream: the caller has heard an utterance, or as much of it as they let pass.
+    """Upstream: the caller has heard an utterance, or as much of it as they let pass: its clauses know how much.
 
     Parameters:
-        spoken: The words that were played.
-        remainder: The words that were not; empty unless it was interrupted.
         interrupted: Whether the caller cut it short.
     """
 
     utterance_id: int = 0
-    spoken: str = ""
-    remainder: str = ""
     interrupted: bool = False
 
 

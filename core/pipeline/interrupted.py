@@ -35,9 +35,9 @@ class Interrupted:
         self.question = Question()
         self.rest: Rest | None = None
 
-    def note(self, utterance: Utterance, remainder: str) -> None:
-        """It was cut short: the caller did not hear `remainder`, nor did what was to follow happen."""
-        exchange, action = utterance.exchange, utterance.prepared.action
+    def note(self, utterance: Utterance) -> None:
+        """It was cut short: the caller did not hear its remainder, nor did what was to follow happen."""
+        exchange, action, remainder = utterance.exchange, utterance.prepared.action, utterance.remainder
         if exchange.heard and not exchange.spoken:
             # Nothing of the answer was heard: the question still stands, and what follows belongs to it.
             self.question = utterance.question

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 
 from pipecat.frames.frames import Frame, InterruptionFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from core.dialogue.conversation import words_heard
 from core.errors import CallEnded, ConnectorError
 from core.leg import CallLeg
 from core.observability import metrics
@@ -35,10 +35,11 @@ class _Played:
     clause: Clause
     stretches: list[tuple[float, float]] = field(default_factory=list)
 
-    def share(self, played_ms: float) -> float:
-        """How much of its audio had been played by then, of all that was made."""
-        heard_ms = sum(min(max(played_ms, start_ms), end_ms) - start_ms for start_ms, end_ms in self.stretches)
-        return min(heard_ms / max(self.clause.made_ms, 1.0), 1.0)
+    def note_played(self, played_ms: float) -> None:
+        """The leg has come so far, and plays no more of it."""
+        self.clause.note_played(
+            sum(min(max(played_ms, start_ms), end_ms) - start_ms for start_ms, end_ms in self.stretches)
+        )
 
 
 class LegOutput(FrameProcessor):
@@ -49,6 +50,8 @@ class LegOutput(FrameProcessor):
         self._leg = leg
         self._utterance_id: int | None = None
         self._clauses: list[_Played] = []
+        # Keys on their way, which an interruption does not stop.
+        self._pressing: asyncio.Task[None] | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -64,7 +67,14 @@ class LegOutput(FrameProcessor):
         else:
             await self.push_frame(frame, direction)
 
+    async def cleanup(self) -> None:
+        if self._pressing is not None:
+            await self.cancel_task(self._pressing)
+            self._pressing = None
+        await super().cleanup()
+
     async def _play(self, frame: SpeechFrame) -> None:
+        await self._pressed()
         position_ms = self._leg.played_ms + self._leg.queued_ms
         length_ms = len(frame.audio) / 2 / frame.sample_rate * 1000
         if frame.utterance_id != self._utterance_id:
@@ -84,11 +94,23 @@ class LegOutput(FrameProcessor):
             log.debug("speech after the end of the call")
 
     async def _send_digits(self, frame: SendDigitsFrame) -> None:
-        # From here on it cannot be known that they were not sent.
+        await self._pressed()
+        # Who interrupts the words before them keeps them from being sent.
+        await drained(self._leg)
+        # From here on it cannot be known that they were not.
         frame.keys.sent = True
+        self._pressing = self.create_task(self._press(frame.keys.digits))
+        await self._pressed()
+
+    async def _pressed(self) -> None:
+        """Returns when no keys are being sent: nobody who waits for them stops half of them."""
+        if self._pressing is not None:
+            await asyncio.wait({self._pressing})
+
+    async def _press(self, digits: str) -> None:
         try:
             async with asyncio.timeout(SEND_DIGITS_TIMEOUT_S):
-                await self._leg.send_digits(frame.keys.digits)
+                await self._leg.send_digits(digits)
         except (ConnectorError, ValueError, TimeoutError) as error:
             # A phone that takes no telephone events is a ValueError: nothing the call ends for.
             metrics.TOOL_CALLS.labels("send_digits", "failed").inc()
@@ -113,22 +135,12 @@ class LegOutput(FrameProcessor):
             await self._report(self._utterance_id, interrupted=True)
 
     async def _report(self, utterance_id: int, *, interrupted: bool) -> None:
-        played_ms = self._leg.played_ms
-        spoken: list[str] = []
-        remainder: list[str] = []
+        # What is still queued of one that another follows will be played.
+        played_ms = self._leg.played_ms if interrupted else math.inf
         for each in self._clauses:
-            text = each.clause.text
-            heard = words_heard(text, each.share(played_ms) if interrupted else 1.0)
-            spoken.append(heard)
-            remainder.append(text[len(heard) :] if text.startswith(heard) else "")
+            each.note_played(played_ms)
         self._utterance_id = None
         self._clauses = []
         await self.push_frame(
-            SpeechOverFrame(
-                utterance_id=utterance_id,
-                spoken=" ".join(filter(None, spoken)),
-                remainder=" ".join(part.strip() for part in remainder if part.strip()),
-                interrupted=interrupted,
-            ),
-            FrameDirection.UPSTREAM,
+            SpeechOverFrame(utterance_id=utterance_id, interrupted=interrupted), FrameDirection.UPSTREAM
         )

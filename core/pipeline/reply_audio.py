@@ -25,11 +25,17 @@ STOP_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Audio of a reply, or keys to be sent behind it; `text` is the clause it begins, "" where it goes on with one."""
+    """Audio of a reply, or keys to be sent behind it.
+
+    Attributes:
+        text: the clause that it begins, "" where it goes on with one.
+        ends: nothing more of the clause follows.
+    """
 
     pcm: bytes
     text: str
     keys: KeyPresses | None = None
+    ends: bool = False
 
 
 @dataclass(slots=True)
@@ -121,11 +127,13 @@ class ReplyMaker:
             async for pcm in audio:
                 yield Piece(pcm, "" if begun else text)
                 begun = True
+        if begun:
+            yield Piece(b"", "", ends=True)
 
     def fixed(self, text: str) -> Piece | None:
         """A text from the phrase book, or None where it has not been rendered."""
         pcm = self.phrases.get(text, self.sample_rate_hz)
-        return None if pcm is None else Piece(pcm, text)
+        return None if pcm is None else Piece(pcm, text, ends=True)
 
 
 class PreparedReply:
@@ -155,6 +163,10 @@ class PreparedReply:
     def owed(self) -> bool:
         """Whether words are still to come of what a tool was asked."""
         return self._answer.owed
+
+    def texts_behind(self, text: str) -> list[str]:
+        """What was to be said after this clause, "" for all of it, as far as it is known."""
+        return self._answer.texts_behind(text)
 
     def take(self) -> None:
         """The caller's turn is over: what the model asks for may happen."""

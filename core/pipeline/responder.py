@@ -200,7 +200,7 @@ class Responder(FrameProcessor):
     async def _stop_speaking(self) -> None:
         """The caller interrupts: what is under way ends here."""
         for utterance in await self._speaking.interrupt():
-            self._interrupted.note(utterance, utterance.prepared.reply.text or "")
+            self._interrupted.note(utterance)
         await self._preparation.drop()
 
     # What the caller heard
@@ -211,7 +211,7 @@ class Responder(FrameProcessor):
             return
         if frame.interrupted:
             metrics.BARGE_INS.inc()
-            self._interrupted.note(utterance, frame.remainder)
+            self._interrupted.note(utterance)
         elif not utterance.followed:
             await self._act(utterance.prepared.action)
 

@@ -25,6 +25,7 @@ class Utterance:
 
     Attributes:
         question: what it answers; says nothing where the agent speaks of its own accord.
+        clauses: what of it was handed on.
         sent: something of it was handed on to be played.
         started: the caller hears it.
         followed: the agent says something else after it.
@@ -36,12 +37,25 @@ class Utterance:
         self.turn = turn
         self.exchange = exchange
         self.question = question
+        self.clauses: list[Clause] = []
         self.spoken_before = exchange.spoken
         self.sent = False
         self.started = False
         self.followed = False
         self.filled_at_s = -math.inf
         self.sender: asyncio.Task[None] | None = None
+
+    @property
+    def spoken(self) -> str:
+        """The words that the caller heard, once it is over."""
+        return " ".join(clause.heard for clause in self.clauses if clause.heard)
+
+    @property
+    def remainder(self) -> str:
+        """The words that they did not hear, as far as they were known."""
+        unheard = [clause.unheard for clause in self.clauses]
+        unheard += self.prepared.texts_behind(self.clauses[-1].text if self.clauses else "")
+        return " ".join(filter(None, unheard))
 
     def hush(self) -> None:
         """Hands on nothing more, from this moment."""
@@ -128,24 +142,23 @@ class Speaking:
         """The caller has heard all they will of it; None where it is over already."""
         utterance = self._utterances.pop(frame.utterance_id, None)
         if utterance is not None:
-            utterance.turn.spoken = frame.spoken
-            utterance.exchange.spoken = f"{utterance.spoken_before} {frame.spoken}".strip()
+            utterance.turn.spoken = utterance.spoken
+            utterance.exchange.spoken = f"{utterance.spoken_before} {utterance.spoken}".strip()
         return utterance
 
     async def _send(self, utterance_id: int, utterance: Utterance) -> None:
         self._heard_until_s = max(self._heard_until_s, time.monotonic())
-        said: list[str] = []
-        clause = Clause("")
         async with aclosing(utterance.prepared.pieces()) as pieces:
             while (piece := await self._next(utterance_id, utterance, pieces)) is not None:
                 if piece.keys is not None:
                     await self._processor.push_frame(SendDigitsFrame(keys=piece.keys))
                     continue
-                if piece.text:
-                    said.append(piece.text)
-                    utterance.turn.said = " ".join(said)
-                    clause = Clause(piece.text)
-                await self._push(utterance_id, utterance, piece.pcm, clause)
+                if piece.text or not utterance.clauses:
+                    utterance.clauses.append(Clause(piece.text))
+                    utterance.turn.said = " ".join(clause.text for clause in utterance.clauses)
+                utterance.clauses[-1].whole = piece.ends
+                if piece.pcm:
+                    await self._push(utterance_id, utterance, piece.pcm, utterance.clauses[-1])
         utterance.turn.answered_s = utterance.prepared.times.answered_s
         utterance.turn.synthesised_s = utterance.prepared.times.synthesised_s
         await self._processor.push_frame(SpeechEndFrame(utterance_id=utterance_id))

@@ -110,3 +110,63 @@ async def test_a_greeting_that_is_slow_to_begin_is_not_announced(place: Place) -
     await talk.heard_out(0)
 
     assert sounds(talk) == 1
+
+
+async def test_clauses_behind_the_one_that_a_noise_interrupted_are_said_after_it(place: Place) -> None:
+    clauses = ["It is blue as the sea.", "In winter it is grey.", "At night it is as black as coal."]
+    setup = Setup(
+        recognizer=ScriptedRecognizer([QUESTION, ""], repeat=False),
+        generator=ScriptedGenerator(" ".join(clauses), 0.005),
+        synthesizer=ScriptedSynthesizer(0.01),
+        session=SessionSettings(welcome_message=""),
+        dialogue=DialogueSettings(idle_timeout_s=0, grounded=False, max_sentences=3),
+    )
+    talk = await place(setup)
+    talk.say()
+    turn = await talk.turn(0)
+    await talk.until(lambda: turn.said == " ".join(clauses))
+
+    talk.say("Hm.")
+    rest = await talk.heard_out(1)
+
+    assert turn.interrupted
+    assert clauses[0].startswith(turn.spoken)
+    assert f"{turn.spoken} {rest.spoken}" == " ".join(clauses)
+    assert talk.dialogue.conversation.exchanges[0].spoken == " ".join(clauses)
+
+
+class _StuckSynthesizer(ScriptedSynthesizer):
+    """Says one clause, and begins no other while `stuck`."""
+
+    stuck = True
+
+    async def synthesize(self, text: str, sample_rate_hz: int) -> AsyncGenerator[bytes, None]:
+        if self.stuck and len(self.said) == 1:
+            self.said.append(text)
+            await asyncio.Event().wait()
+        async for pcm in super().synthesize(text, sample_rate_hz):
+            yield pcm
+
+
+async def test_a_clause_that_had_no_audio_yet_is_said_after_a_noise(place: Place) -> None:
+    clauses = ["It is blue as the sea.", "In winter it is grey."]
+    synthesizer = _StuckSynthesizer(0.01)
+    setup = Setup(
+        recognizer=ScriptedRecognizer([QUESTION, ""], repeat=False),
+        generator=ScriptedGenerator(" ".join(clauses), 0.005),
+        synthesizer=synthesizer,
+        session=SessionSettings(welcome_message=""),
+        dialogue=DialogueSettings(idle_timeout_s=0, grounded=False, filler_message=""),
+        rendered=False,
+    )
+    talk = await place(setup)
+    talk.say()
+    turn = await talk.turn(0)
+    await talk.until(lambda: len(synthesizer.said) == 2)
+
+    talk.say("Hm.")
+    await talk.until(lambda: turn.interrupted)
+    synthesizer.stuck = False
+    rest = await talk.heard_out(1)
+
+    assert f"{turn.spoken} {rest.spoken}" == " ".join(clauses)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,44 @@ async def test_a_phone_that_takes_no_digits_ends_no_call(place: Place, monkeypat
     turn = await talk.heard_out(0)
 
     assert turn.spoken == "I tried."
+
+
+async def test_keys_that_are_being_sent_are_sent_to_the_last(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end, sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def send(digits: str) -> None:
+        begun.set()
+        await may_end.wait()
+        sent.set()
+
+    generator = ToolCallingGenerator([ToolCall("1", "send_digits", {"digits": "12#"})], ["Done."])
+    talk = await place(_setup(generator=generator))
+    monkeypatch.setattr(talk.caller.leg, "send_digits", send)
+    talk.caller.press("5#")
+    await talk.until(begun.is_set)
+
+    talk.caller.press("6#")
+    await talk.until(lambda: len(talk.record.turns) == 2)
+    assert not talk.caller.leg.queued_ms, "speech waits for the keys"
+    may_end.set()
+    turn = await talk.heard_out(1)
+
+    assert sent.is_set()
+    assert turn.spoken == "Done."
+
+
+async def test_keys_behind_words_that_are_still_heard_may_be_kept_back(place: Place) -> None:
+    generator = ToolCallingGenerator(["Now. ", ToolCall("1", "send_digits", {"digits": "12#"})], ["I am a shop."])
+    talk = await place(_setup(generator=generator))
+    talk.caller.press("5#")
+    await talk.turn(0)
+    await talk.until(lambda: len(generator.asked) == 2)
+
+    talk.caller.press("6#")
+    turn = await talk.heard_out(1)
+
+    assert turn.spoken == "I am a shop."
+    assert talk.caller.digits == ""
 
 
 async def test_facts_of_a_server_are_spoken(place: Place, shop: _Shop) -> None:
@@ -327,7 +365,7 @@ async def test_the_configuration_of_the_guide_runs(place: Place, tmp_path: Path)
         seen.append((request.path, request.headers["Authorization"]))
         return web.json_response({"order": "4711", "arrives": "in 2 days"})
 
-    async def answer(messages: WireMessages) -> AsyncIterator[str | ToolCall]:
+    async def answer(messages: WireMessages) -> AsyncGenerator[str | ToolCall, None]:
         yield ON_ITS_WAY if messages[-1]["role"] == "tool" else ORDER
 
     application = web.Application()
@@ -353,7 +391,7 @@ async def test_the_configuration_of_the_guide_runs(place: Place, tmp_path: Path)
 
 
 async def test_a_tool_is_called_through_a_server_that_speaks_openai(place: Place) -> None:
-    async def answer(messages: WireMessages) -> AsyncIterator[str | ToolCall]:
+    async def answer(messages: WireMessages) -> AsyncGenerator[str | ToolCall, None]:
         if messages[-1]["role"] == "tool":
             yield f"As I see, {messages[-1]['content'].lower()}"
         else:
