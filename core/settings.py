@@ -1,7 +1,7 @@
 """All of core's settings, composed from each component's own."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,11 @@ from core.agents.settings import (
     PREFIX,
     AgentConfiguration,
     AgentSettings,
-    Environment,
-    Ini,
     is_flavor,
     read_agent,
     read_flavor,
 )
+from core.agents.variables import Environment, Ini, variables
 from core.calls.settings import CallSettings, OutboundSettings
 from core.dialogue.http_tool import HttpToolSettings
 from core.dialogue.settings import DialogueSettings, SessionSettings
@@ -27,7 +26,17 @@ from core.providers import registry as providers
 from core.providers.settings import AsrSettings, LlmSettings, TtsSettings
 from core.transports import registry as transports
 from services.common.logs import LogSettings
-from services.common.settings import ConfigurationError, Loaded, Section, describe, key, load, read_ini
+from services.common.setting_variables import unread, variable
+from services.common.settings import (
+    ConfigurationError,
+    Loaded,
+    Section,
+    describe,
+    key,
+    load,
+    read_ini,
+    variables_of,
+)
 from services.common.tracing import TracingSettings
 
 
@@ -86,11 +95,13 @@ class Configuration:
     Attributes:
         settings: every section; those of a call are the default agent's.
         disabled: the names of agents that are left out.
+        unread: what is told of each variable that looks like a setting's and is none's.
     """
 
     settings: Loaded
     agents: tuple[AgentConfiguration, ...] = ()
     disabled: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def default(self) -> AgentConfiguration:
@@ -138,12 +149,14 @@ def load_configuration(path: Path | None, environ: Environment = os.environ) -> 
                 agents.append(read_flavor(name, ini, environ, settings))
         except ConfigurationError as error:
             problems += error.problems
+    problems += _alike_to_the_environment(name for name in ini if name in ours)
     if problems:
         raise ConfigurationError(problems)
     return Configuration(
         settings,
         tuple(agent for agent in agents if not agent.own.disabled),
         tuple(agent.name for agent in agents if agent.own.disabled),
+        tuple(_unread_variables(settings, agents, environ)),
     )
 
 
@@ -167,6 +180,25 @@ def _unknown_names(settings: Loaded) -> Iterator[str]:
         providers.check(*(settings[stage] for stage in providers.STAGES))
     except ConfigurationError as error:
         yield from error.problems
+
+
+def _alike_to_the_environment(agents: Iterable[str]) -> Iterator[str]:
+    """The agents whose variables would have the same names."""
+    first: dict[str, str] = {}
+    for each in agents:
+        other = first.setdefault(variable(each), each)
+        if other != each:
+            yield f"[{each}]: the environment cannot tell it from [{other}]"
+
+
+def _unread_variables(settings: Loaded, agents: Iterable[AgentConfiguration], environ: Environment) -> list[str]:
+    known = set(variables_of(describe([*SECTIONS, *settings])))
+    others = {f"{stage}.{name}" for stage, names in providers.PROVIDERS.items() for name in names} | FOREIGN_SECTIONS
+    for agent in agents:
+        known |= set(variables_of(describe(list(agent.settings))))
+        known |= {name for _, name in variables(f"{PREFIX}{agent.name}", AgentSettings, list(agent.settings))}
+    unused = others - {each.section for loaded in (settings, *(agent.settings for agent in agents)) for each in loaded}
+    return unread(environ, known, unused)
 
 
 def _sections_of_call(ini: Ini, environ: Environment) -> list[type[Section]]:

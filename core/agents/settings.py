@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -10,13 +10,9 @@ from typing import ClassVar
 from pydantic import field_validator
 
 from core.agents.match import compiled, fits
+from core.agents.variables import Environment, Ini, SectionsOfCall, merged, naming, with_variables
 from core.providers import registry as providers
-from services.common.settings import ConfigurationError, Loaded, Section, describe, key, load
-
-Ini = Mapping[str, Mapping[str, str]]
-Environment = Mapping[str, str]
-# The sections that a call is configured by, in such a file and environment.
-SectionsOfCall = Callable[[Ini, Environment], Sequence[type[Section]]]
+from services.common.settings import ConfigurationError, Loaded, Section, describe, key, load, variables_of
 
 PREFIX = "agent."
 DEFAULT = "default"
@@ -91,7 +87,7 @@ def read_flavor(section: str, ini: Ini, environ: Environment, default: Loaded) -
 def read_agent(
     section: str, ini: Ini, environ: Environment, sections_of_call: SectionsOfCall, told: Collection[str]
 ) -> AgentConfiguration:
-    """What an agent's section says, over the environment, over the file, over the defaults.
+    """What the agent's own variables say, over its section, the environment, the file, and the defaults.
 
     Args:
         told: what is wrong with the file without this agent, which is no problem of its own.
@@ -100,8 +96,9 @@ def read_agent(
         ConfigurationError: everything wrong with it, each problem beginning with the section's name.
     """
     name = section.removeprefix(PREFIX)
-    of_call = {each: text for each, text in ini[section].items() if "." in each}
-    own_keys = {each: text for each, text in ini[section].items() if "." not in each}
+    keys, given = with_variables(section, AgentSettings, ini, environ, sections_of_call)
+    of_call = {each: text for each, text in keys.items() if "." in each}
+    own_keys = {each: text for each, text in keys.items() if "." not in each}
     overridden = tuple((each.rpartition(".")[0], each.rpartition(".")[2]) for each in of_call)
     problems: list[str] = []
     if not _NAME.fullmatch(name) or name == DEFAULT:
@@ -115,13 +112,16 @@ def read_agent(
     except ConfigurationError as error:
         problems += error.problems
     try:
-        settings = _overridden(dict(zip(overridden, of_call.values(), strict=True)), ini, environ, sections_of_call)
+        settings = _overridden(of_call, overridden, ini, environ, sections_of_call)
     except ConfigurationError as error:
         problems += [f"{section}: {problem}" for problem in error.problems if problem not in told]
     if problems:
-        raise ConfigurationError(problems)
-    sources = settings.sources | dict.fromkeys(overridden, section)
-    return AgentConfiguration(name, own, Loaded(settings, sources), overridden)
+        raise ConfigurationError([naming(problem, section, given) for problem in problems])
+    sources = {
+        place: f"env {given[each]}" if each in given else section
+        for each, place in zip(of_call, overridden, strict=True)
+    }
+    return AgentConfiguration(name, own, Loaded(settings, settings.sources | sources), overridden)
 
 
 def _own_settings(keys: Mapping[str, str], section: str) -> AgentSettings:
@@ -134,14 +134,16 @@ def _own_settings(keys: Mapping[str, str], section: str) -> AgentSettings:
 
 
 def _overridden(
-    overrides: Mapping[tuple[str, str], str], ini: Ini, environ: Environment, sections_of_call: SectionsOfCall
+    of_call: Mapping[str, str],
+    overrides: Collection[tuple[str, str]],
+    ini: Ini,
+    environ: Environment,
+    sections_of_call: SectionsOfCall,
 ) -> Loaded:
-    merged = {section: dict(keys) for section, keys in ini.items()}
-    for (section, name), text in overrides.items():
-        merged.setdefault(section, {})[name] = text
+    file = merged(ini, of_call)
     # Twice: only once a variable that names another provider is out of the way, that one's section is known.
     environ = _without(environ, overrides, sections_of_call(ini, environ))
-    sections = sections_of_call(merged, environ)
+    sections = sections_of_call(file, environ)
     environ = _without(environ, overrides, sections)
     known = {each.section for each in sections}
     problems = [
@@ -150,7 +152,7 @@ def _overridden(
         if section not in known
     ]
     try:
-        loaded = load(sections, merged, environ, ignore={"*"})
+        loaded = load(sections, file, environ, ignore={"*"})
         providers.check(*(loaded[stage] for stage in providers.STAGES))
     except ConfigurationError as error:
         problems += error.problems
@@ -163,13 +165,7 @@ def _without(
     environ: Environment, overrides: Collection[tuple[str, str]], sections: Sequence[type[Section]]
 ) -> Environment:
     """The environment without the variables of what is overridden, for which they would win."""
-    hidden = {
-        variable
-        for each in describe(sections)
-        if (each.section, each.key) in overrides
-        for name in each.env
-        for variable in (name, f"{name}_FILE")
-    }
+    hidden = set(variables_of(each for each in describe(sections) if (each.section, each.key) in overrides))
     return {name: text for name, text in environ.items() if name not in hidden}
 
 

@@ -15,12 +15,12 @@ from services.common.lifecycle import Lifecycle
 from services.common.logs import LogSettings, configure_logging
 from services.common.metrics import MetricsServer
 from services.common.model_errors import ModelBroken, ModelMissing
-from services.common.settings import ConfigurationError, Loaded, Section, load, read_ini
+from services.common.setting_variables import CONFIG_FILE_ENV
+from services.common.settings import ConfigurationError, Loaded, Section, load, read_ini, unread_variables
 from services.common.tracing import TracingSettings, configure_tracing
 
 log = logging.getLogger(__name__)
 
-CONFIG_FILE_ENV = "OAVC_CONFIG_FILE"
 CONFIG_FILE_DEFAULT = Path("config/app.ini")
 
 EXIT_OK = 0
@@ -67,7 +67,7 @@ def run_service(build: Callable[[Mapping[str, str]], ServiceProcess], environ: M
             debug = loaded[process.server_settings].debug
             configure_logging(loaded[LogSettings], process=process.name, debug=debug)
             stack.callback(configure_tracing(loaded[TracingSettings], f"{process.name}-service"))
-            _note_names_without_effect(environ)
+            _note_names_without_effect(process, environ)
             return asyncio.run(serve(process, loaded))
         except ConfigurationError as error:
             for problem in error.problems:
@@ -157,7 +157,10 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _note_names_without_effect(environ: Mapping[str, str]) -> None:
+def _note_names_without_effect(process: ServiceProcess, environ: Mapping[str, str]) -> None:
+    # Core tells of those that resemble no section of anybody's.
+    for told in unread_variables(process.all_sections, environ):
+        log.warning("variable that nobody reads", extra={"variable": told})
     names = sorted(name for name in environ if name.endswith("_HOT_RELOAD") or name == "DEVELOPMENT_MODE")
     if names:
         log.info("variables without effect", extra={"names": ", ".join(names)})

@@ -1,7 +1,8 @@
 """Declared settings: every key has a name, type, default, unit, environment override and help, once.
 
 A component declares a `Section`; a process loads the sections of its components from one INI file and the
-environment, which wins. Anything unknown or impossible stops the start.
+environment, which wins. Anything unknown or impossible stops the start. Every key has the variable
+OAVC_<SECTION>_<KEY>, and those that it declares besides.
 
     class ServerSettings(Section):
         section = "server"
@@ -12,7 +13,7 @@ environment, which wins. Anything unknown or impossible stops the start.
 """
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -29,6 +30,7 @@ from services.common.setting_values import (
     structured,
     type_name,
 )
+from services.common.setting_variables import SECRET_FILE, unread, variable
 
 __all__ = [
     "ConfigurationError",
@@ -40,6 +42,8 @@ __all__ = [
     "key",
     "load",
     "read_ini",
+    "unread_variables",
+    "variables_of",
 ]
 
 
@@ -79,9 +83,10 @@ def key(
 
     Args:
         default: `...` for a key that must be given.
-        env: environment variables that override the file; the first one set wins, an empty one counts as unset.
-        secret: never shown. Its type is `pydantic.SecretStr`, its text may be `file:/path`, and for each variable
-            NAME of `env` there is NAME_FILE, which holds such a path.
+        env: environment variables that override the file, beside OAVC_<SECTION>_<KEY>, which comes last; the first
+            one set wins, an empty one counts as unset.
+        secret: never shown. Its type is `pydantic.SecretStr`, its text may be `file:/path`, and for each of its
+            variables NAME there is NAME_FILE, which holds such a path.
         aliases: other places in the file, "section.key", read where this one is absent.
         constraints: pydantic's: ge, le, gt, lt, min_length, max_length, pattern...
     """
@@ -165,12 +170,27 @@ def describe(sections: Sequence[type[Section]]) -> Iterator[KeyDescription]:
                 type=type_name(field.annotation),
                 default="" if field.is_required() else shown(field.get_default(call_default_factory=True)),
                 unit=declared.unit,
-                env=declared.env,
+                env=_environment(section.section, name, field),
                 help=field.description or "",
                 secret=_is_secret(field),
                 required=field.is_required(),
                 aliases=declared.aliases,
             )
+
+
+def variables_of(keys: Iterable[KeyDescription]) -> Iterator[str]:
+    """Every environment variable that is read for one of the keys."""
+    for each in keys:
+        yield from each.env
+        if each.secret:
+            yield from (f"{name}{SECRET_FILE}" for name in each.env)
+
+
+def unread_variables(sections: Sequence[type[Section]], environ: Mapping[str, str]) -> list[str]:
+    """What is told of each variable that looks like a key's of these sections, and is none's."""
+    mine = tuple(f"{variable(section.section)}_" for section in sections)
+    candidates = {name: text for name, text in environ.items() if name.startswith(mine)}
+    return unread(candidates, set(variables_of(describe(sections))), others=())
 
 
 def effective(loaded: Loaded) -> str:
@@ -190,6 +210,11 @@ def _declared(field: FieldInfo) -> _Key:
     extra = field.json_schema_extra
     found = extra.get("oavc") if isinstance(extra, dict) else None
     return found if isinstance(found, _Key) else _Key((), "", (), secret=False)
+
+
+def _environment(section: str, name: str, field: FieldInfo) -> tuple[str, ...]:
+    """The variables of a key, in the order in which they are asked."""
+    return tuple(dict.fromkeys((*_declared(field).env, variable(section, name))))
 
 
 def _is_secret(field: FieldInfo) -> bool:
@@ -281,12 +306,13 @@ def _find(
     """The text of a value and its source."""
     declared = _declared(field)
     secret = _is_secret(field)
-    for variable in declared.env:
-        if environ.get(variable, "") != "":
-            text, source = environ[variable], f"env {variable}"
+    for known in _environment(section, name, field):
+        if environ.get(known, "") != "":
+            text, source = environ[known], f"env {known}"
             return read_secret_file(text, source) if secret else (text, source)
-        if secret and environ.get(f"{variable}_FILE", "") != "":
-            return read_secret_file("file:" + environ[f"{variable}_FILE"], f"env {variable}_FILE")
+        file = f"{known}{SECRET_FILE}"
+        if secret and environ.get(file, "") != "":
+            return read_secret_file("file:" + environ[file], f"env {file}")
     for place in (f"{section}.{name}", *declared.aliases):
         place_section, _, place_key = place.rpartition(".")
         if place_key in ini.get(place_section, {}):
@@ -302,8 +328,8 @@ def _label(where: tuple[str, str], source: str) -> str:
 
 
 def _missing(section: type[Section], name: str) -> str:
-    env = _declared(section.model_fields[name]).env
-    return f"{section.section}.{name}: required; set it in [{section.section}]" + (f" or {env[0]}" if env else "")
+    env = _environment(section.section, name, section.model_fields[name])
+    return f"{section.section}.{name}: required; set it in [{section.section}] or {env[0]}"
 
 
 def _message(text: str) -> str:

@@ -19,20 +19,33 @@ All processes read one INI file, and the environment over it. The file is the on
 {", else ".join(f"`{name}`" for name in CONFIG_FILE_ENVS)}, else `{CONFIG_FILE_DEFAULT}`. The services know
 `{CONFIG_FILE_ENVS[0]}` and the default.
 
-A key that nobody knows, or a value that cannot be, stops the start: everything wrong is told at once.
-`oavc check` prints what is in force, and where each value comes from. Where several environment variables or
-places in the file are given for one key, the first one that is set wins. Secrets may be given as `file:/path`,
-or by a variable whose name ends in `_FILE`. Agents may say the keys of a call differently: [agents.md](agents.md).
+Every key has the variable `OAVC_<SECTION>_<KEY>`, in capitals, dots and hyphens as underscores; many have others
+besides. Of those given for one key, the first in its row that is set wins; one that is set to nothing counts as
+unset. What an agent says differently has `OAVC_AGENT_<NAME>_<SECTION>_<KEY>`, such as `OAVC_AGENT_SALES_TTS_VOICE`:
+[agents.md](agents.md).
+
+A key that nobody knows, or a value that cannot be, stops the start: everything wrong is told at once. A variable
+that begins with `OAVC_` and that nobody reads is named in a warning. `oavc check` prints what is in force, where
+each value comes from, and all of these. Secrets may be given as `file:/path`, or by a variable whose name ends in
+`_FILE`.
 """
 
 
 def page() -> str:
+    parts = [_INTRODUCTION]
+    for title, sections in by_process().items():
+        parts += [f"## {title}\n", *_sections(sections)]
+    return "\n".join(parts)
+
+
+def by_process() -> dict[str, list[type[Section]]]:
+    """Every section, under the process that reads it."""
     own = providers.sections((stage, name) for stage, names in providers.PROVIDERS.items() for name in names)
-    parts = [_INTRODUCTION, "## core\n", *_sections([*SECTIONS, *own, AgentSettings])]
+    found: dict[str, list[type[Section]]] = {"core": [*SECTIONS, *own, AgentSettings]}
     for name in SERVICES:
         process: ServiceProcess = import_module(f"services.{name}.__main__").build({})
-        parts += [f"## {name} service\n", *_sections(process.all_sections)]
-    return "\n".join(parts)
+        found[f"{name} service"] = list(process.all_sections)
+    return found
 
 
 def _sections(sections: Sequence[type[Section]]) -> Iterable[str]:

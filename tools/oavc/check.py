@@ -11,7 +11,7 @@ from core.agents.settings import AgentConfiguration
 from core.settings import config_file, load_configuration
 from services.common.process import ServiceProcess, load_service_settings
 from services.common.setting_values import shown as text_of
-from services.common.settings import ConfigurationError, describe, effective
+from services.common.settings import ConfigurationError, describe, effective, unread_variables
 from tools.oavc.console import complain, tell
 from tools.oavc.stack import SERVICES
 
@@ -26,7 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 where every process would start with this configuration."""
     path = config_file(os.environ, options.config)
-    shown, problems = check(path, os.environ)
+    shown, problems, unread = check(path, os.environ)
+    for told in unread:
+        complain(f"oavc check: {told}: a variable that nobody reads")
     if problems:
         for problem in problems:
             complain(f"oavc check: {problem}")
@@ -37,25 +39,29 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def check(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The effective configuration of each process, what each agent says differently, and all problems, each once."""
+def check(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """The effective configuration of each process, what each agent says differently; all problems; unread variables."""
     environ = {**environ, **({"OAVC_CONFIG_FILE": str(path)} if path else {})}
     shown: dict[str, str] = {}
     problems: dict[str, None] = {}
+    unread: dict[str, None] = {}
     try:
         core = load_configuration(path, environ)
         shown["core"] = effective(core.settings)
         shown |= {f"agent {agent.name}": _difference(agent) for agent in core.agents}
         shown |= {f"agent {name}": "disabled\n" for name in core.disabled}
+        unread |= dict.fromkeys(core.unread)
         brief(core.default, core.agents)
     except ConfigurationError as error:
         problems |= dict.fromkeys(error.problems)
     for name in SERVICES:
+        process = _service(name, environ)
+        unread |= dict.fromkeys(unread_variables(process.all_sections, environ))
         try:
-            shown[name] = effective(load_service_settings(_service(name, environ), environ))
+            shown[name] = effective(load_service_settings(process, environ))
         except ConfigurationError as error:
             problems |= dict.fromkeys(error.problems)
-    return shown, list(problems)
+    return shown, list(problems), list(unread)
 
 
 def _difference(agent: AgentConfiguration) -> str:

@@ -191,10 +191,14 @@ def test_a_file_that_is_named_must_exist_and_the_default_one_need_not(
 
 def test_names_that_do_nothing_here_are_accepted_and_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    process_module._note_names_without_effect({"DEVELOPMENT_MODE": "true", "ASR_HOT_RELOAD": "1", "PATH": "x"})
-    (record,) = caplog.records
-    assert record.message == "variables without effect"
-    assert record.__dict__["names"] == "ASR_HOT_RELOAD, DEVELOPMENT_MODE"
+    process = ServiceProcess("echo", 0, (), lambda _loaded, _lifecycle: EchoService())
+    environ = {"DEVELOPMENT_MODE": "true", "ASR_HOT_RELOAD": "1", "PATH": "x", "OAVC_LLM_TOP_P": "1"}
+    process_module._note_names_without_effect(process, environ | {"OAVC_ECHO_SERVICE_PROT": "1"})
+    misspelt, others = caplog.records
+    assert misspelt.message == "variable that nobody reads"
+    assert misspelt.__dict__["variable"] == "OAVC_ECHO_SERVICE_PROT (did you mean OAVC_ECHO_SERVICE_PORT?)"
+    assert others.message == "variables without effect"
+    assert others.__dict__["names"] == "ASR_HOT_RELOAD, DEVELOPMENT_MODE"
 
 
 PROGRAM = """

@@ -17,6 +17,7 @@ from services.common.settings import (
     key,
     load,
     read_ini,
+    unread_variables,
 )
 
 
@@ -80,6 +81,26 @@ def test_the_first_environment_name_that_is_set_wins() -> None:
     assert load([Ports], {}, environ)[Ports].last == 40002
     del environ["LAST_PORT"]
     assert load([Ports], {}, environ)[Ports].last == 40001
+
+
+def test_every_key_has_a_variable_that_gives_way_to_those_it_declares() -> None:
+    environ = {"OAVC_PORTS_LAST": "40003"}
+    assert load([Ports], {"ports": {"last": "40000"}}, environ)[Ports].last == 40003
+    assert load([Ports], {}, environ | {"OLD_LAST_PORT": "40001"})[Ports].last == 40001
+    assert load([Ports], {"ports": {"last": "40000"}}, {"OAVC_PORTS_LAST": ""})[Ports].last == 40000
+
+
+def test_a_secrets_variable_may_name_its_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("sesame\n")
+    environ = {"ACCOUNT_USER": "anna", "OAVC_ACCOUNT_PASSWORD_FILE": str(tmp_path / "secret")}
+    password = load([Account], {}, environ)[Account].password
+    assert password is not None
+    assert password.get_secret_value() == "sesame"
+
+
+def test_a_variable_that_is_almost_a_keys_is_told() -> None:
+    environ = {"OAVC_ACCOUNT_USR": "anna", "OAVC_ACCOUNT_PASSWORD_FILE": "x", "OAVC_OTHER_USER": "x", "FIRST_PROT": "x"}
+    assert unread_variables([Ports, Account], environ) == ["OAVC_ACCOUNT_USR (did you mean OAVC_ACCOUNT_USER?)"]
 
 
 def test_an_empty_environment_variable_counts_as_unset() -> None:
@@ -226,7 +247,7 @@ def test_the_effective_configuration_says_where_each_value_is_from(tmp_path: Pat
 def test_every_key_is_described() -> None:
     rows = {row.key: row for row in describe([Various, Account])}
     assert rows["ratio"] == KeyDescription(
-        "various", "ratio", "float", "0.5", "s", ("RATIO",), "A ratio.", aliases=("older.ratio",)
+        "various", "ratio", "float", "0.5", "s", ("RATIO", "OAVC_VARIOUS_RATIO"), "A ratio.", aliases=("older.ratio",)
     )
     assert rows["colour"].type == "red | blue"
     assert rows["level"].type == "INFO | DEBUG"

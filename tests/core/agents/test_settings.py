@@ -61,6 +61,48 @@ def test_the_agent_wins_over_the_environment_which_wins_over_the_file(tmp_path: 
     assert other.settings.sources["session", "welcome_message"] == "env WELCOME_MESSAGE"
 
 
+def test_an_agents_own_variables_win_over_its_section(tmp_path: Path) -> None:
+    environ = {
+        "WELCOME_MESSAGE": "environment",
+        "OAVC_AGENT_SALES_MATCH": "^2",
+        "OAVC_AGENT_SALES_SESSION_WELCOME_MESSAGE": "variable",
+        "OAVC_AGENT_SALES_LLM_PROVIDER": "openai",
+        "OAVC_AGENT_SALES_LLM_OPENAI_MODEL": "large",
+        "OAVC_AGENT_SALES_LLM_OPENAI_API_KEY_FILE": str(tmp_path / "key"),
+        "OAVC_AGENT_SALES_TTS_VOICE": "",
+    }
+    (tmp_path / "key").write_text("sesame\n")
+    text = f"{SALES}session.welcome_message = agent\ntts.voice = joe\n"
+    [sales] = configuration(tmp_path, text, environ).agents
+    assert sales.own.match == "^2"
+    assert sales.settings[SessionSettings].welcome_message == "variable"
+    assert sales.settings[LlmSettings].provider == ("openai",)
+    assert sales.settings[OpenAiSettings].model == "large"
+    assert sales.settings[OpenAiSettings].api_key.get_secret_value() == "sesame"
+    assert sales.settings[TtsSettings].voice == "joe"
+    assert sales.settings.sources["session", "welcome_message"] == "env OAVC_AGENT_SALES_SESSION_WELCOME_MESSAGE"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("LLM_TEMPERATURE", "hot", "agent.sales: llm.temperature (OAVC_AGENT_SALES_LLM_TEMPERATURE): "),
+        ("MATCH", "[", "agent.sales: match (OAVC_AGENT_SALES_MATCH): "),
+        ("DISABLED", "perhaps", "agent.sales: disabled (OAVC_AGENT_SALES_DISABLED): "),
+    ],
+)
+def test_what_is_wrong_with_an_agents_variable_is_told_with_its_name(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    [problem] = problems(tmp_path, SALES, {f"OAVC_AGENT_SALES_{name}": text})
+    assert problem.startswith(told)
+
+
+def test_agents_whom_the_environment_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, "[agent.front-desk]\n[agent.front_desk]\n")
+    assert problem == "[agent.front_desk]: the environment cannot tell it from [agent.front-desk]"
+
+
 def test_a_provider_of_the_agents_own_is_set_up_by_its_own_section(tmp_path: Path) -> None:
     found = configuration(
         tmp_path,

@@ -23,15 +23,15 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_shipped_configuration_is_right() -> None:
-    shown, problems = check(Path("config/app.ini"), {})
-    assert problems == []
+    shown, problems, unread = check(Path("config/app.ini"), {})
+    assert problems == unread == []
     assert set(shown) == {"core", "asr", "llm", "tts"}
     assert "knowledge = config/knowledge.md  # file" in shown["core"]
 
 
 def test_every_problem_of_every_process_is_told_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, "[session]\ncolour = red\n[opensips]\nevent_port = 99999\n[dialogue]\nidle_prompts = -1\n")
-    shown, problems = check(path, {"ASR_PAUSE_MS": "never"})
+    shown, problems, _ = check(path, {"ASR_PAUSE_MS": "never"})
     text = "\n".join(problems)
     assert "session.colour: unknown key" in text
     assert "opensips.event_port" in text
@@ -39,6 +39,27 @@ def test_every_problem_of_every_process_is_told_at_once(tmp_path: Path) -> None:
     assert "ASR_PAUSE_MS" in text
     assert len(problems) == len(set(problems)) == 4
     assert "core" not in shown
+
+
+def test_variables_that_nobody_reads_are_told_and_those_of_every_process_are_not(tmp_path: Path) -> None:
+    path = write(tmp_path, "[agent.sales]\nmatch = ^1\n")
+    read = {
+        "OAVC_DIALOGUE_MAX_SENTENCES": "1",
+        "OAVC_MANAGEMENT_TOKEN": "open-sesame",
+        "OAVC_AGENT_SALES_TTS_VOICE": "joe",
+        "OAVC_LLM_OLLAMA_MODEL": "of a provider that is not in use now",
+        "OAVC_ASR_ENGINE_PAUSE_MS": "300",
+        "OAVC_MODELS_DIR": "models",
+        "OAVC_OTLP_ENDPOINT": "http://127.0.0.1:4317",
+    }
+    misspelt = {"OAVC_DIALOG_MAX_SENTENCES": "1", "OAVC_ASR_ENGINE_PAUSE": "3", "OAVC_AGENT_SALE_MATCH": "x"}
+    _, problems, unread = check(path, read | misspelt)
+    assert problems == []
+    assert unread == [
+        "OAVC_AGENT_SALE_MATCH (did you mean OAVC_AGENT_SALES_MATCH?)",
+        "OAVC_DIALOG_MAX_SENTENCES (did you mean OAVC_DIALOGUE_MAX_SENTENCES?)",
+        "OAVC_ASR_ENGINE_PAUSE (did you mean OAVC_ASR_ENGINE_PAUSE_MS?)",
+    ]
 
 
 def test_knowledge_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
