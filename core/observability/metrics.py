@@ -43,7 +43,7 @@ TAKEOVERS = Counter(
 )
 BREAKER_OPEN = Gauge(
     "oavc_provider_breaker_open",
-    "1 while a provider that failed is left out, 0 while it is used",
+    "1 while a provider that failed is left out, by some agent at least, 0 while it is used",
     ["stage", "provider"],
 )
 MOS = Histogram(

@@ -11,11 +11,15 @@ import logging
 import time
 from collections.abc import Callable
 from enum import Enum
+from weakref import WeakSet
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout
 from core.observability import metrics
 
 log = logging.getLogger(__name__)
+
+# Several may guard providers of one name, for agents that configure them differently: the gauge is one.
+_open_ones: dict[tuple[str, str], WeakSet["CircuitBreaker"]] = {}
 
 
 class State(Enum):
@@ -46,8 +50,7 @@ class CircuitBreaker:
         self._opened_at_s: float | None = None
         self._probe: Trial | None = None
         self._probed_at_s = 0.0
-        self._gauge = metrics.BREAKER_OPEN.labels(stage, provider)
-        self._gauge.set(0)
+        self._tell(is_open=False)
 
     @property
     def state(self) -> State:
@@ -77,7 +80,7 @@ class CircuitBreaker:
         if self._opened_at_s is not None:
             self._opened_at_s = None
             self._probe = None
-            self._gauge.set(0)
+            self._tell(is_open=False)
             log.info("provider is well again", extra={"stage": self.stage, "provider": self.provider})
 
     def failed(self, reason: str) -> None:
@@ -89,7 +92,7 @@ class CircuitBreaker:
             return
         self._opened_at_s = self._clock()
         self._probe = None
-        self._gauge.set(1)
+        self._tell(is_open=True)
         log.warning(
             "provider is left out",
             extra={"stage": self.stage, "provider": self.provider, "reason": reason, "retry_s": self._retry_s},
@@ -99,6 +102,15 @@ class CircuitBreaker:
         """A request said nothing about the provider; where it was the probe, another may be."""
         if self._probe is trial:
             self._probe = None
+
+    def retire(self) -> None:
+        """Its provider is used no more: nobody needs to know that it was left out."""
+        self._tell(is_open=False)
+
+    def _tell(self, *, is_open: bool) -> None:
+        open_ones = _open_ones.setdefault((self.stage, self.provider), WeakSet())
+        (open_ones.add if is_open else open_ones.discard)(self)
+        metrics.BREAKER_OPEN.labels(self.stage, self.provider).set(bool(open_ones))
 
 
 class Trial:

@@ -182,6 +182,8 @@ def _composed(stage: ServiceSettings, members: Sequence[Member[Any]]) -> Any:
 
 
 async def _close(shared: _Shared) -> None:
+    for breaker in shared.breakers.values():
+        breaker.retire()
     try:
         await shared.provider.close()
     except Exception:

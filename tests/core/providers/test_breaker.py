@@ -1,6 +1,7 @@
 """When a provider is left out, and when it is tried again."""
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -28,11 +29,13 @@ def clock() -> _Clock:
 
 
 @pytest.fixture
-def breaker(clock: _Clock) -> CircuitBreaker:
-    return CircuitBreaker("llm", "a", 2, RETRY_S, clock)
+def breaker(clock: _Clock) -> Iterator[CircuitBreaker]:
+    breaker = CircuitBreaker("llm", "guarded", 2, RETRY_S, clock)
+    yield breaker
+    breaker.retire()
 
 
-def gauge(provider: str = "a") -> float | None:
+def gauge(provider: str = "guarded") -> float | None:
     return REGISTRY.get_sample_value("oavc_provider_breaker_open", {"stage": "llm", "provider": provider})
 
 
@@ -53,8 +56,24 @@ def test_failures_in_a_row_open_it_and_the_gauge_and_the_log_say_so(
     assert (breaker.state, breaker.allows(), gauge()) == (State.OPEN, False, 1)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert vars(record)["provider"] == "a"
+    assert vars(record)["provider"] == "guarded"
     assert vars(record)["reason"] == "timeout"
+
+
+def test_the_gauge_tells_of_any_that_is_open_for_agents_that_break_differently(clock: _Clock) -> None:
+    opens, stays = CircuitBreaker("llm", "b", 2, RETRY_S, clock), CircuitBreaker("llm", "b", 9, RETRY_S, clock)
+    opened(opens)
+    stays.succeeded()
+    later = CircuitBreaker("llm", "b", 3, RETRY_S, clock)
+    assert gauge("b") == 1
+
+    for _ in range(3):
+        later.began().failed(GONE)
+    opens.succeeded()
+    assert gauge("b") == 1
+
+    later.retire()
+    assert gauge("b") == 0
 
 
 def test_a_success_in_between_starts_the_count_again(breaker: CircuitBreaker) -> None:
@@ -171,6 +190,9 @@ class BreakerMachine(RuleBasedStateMachine):
         self.open_since_s: float | None = None
         self.probe: tuple[Trial, float] | None = None
         self.under_way: list[Trial] = []
+
+    def teardown(self) -> None:
+        self.breaker.retire()
 
     def half_open(self) -> bool:
         return self.open_since_s is not None and self.clock() - self.open_since_s >= RETRY_S
