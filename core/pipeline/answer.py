@@ -106,6 +106,7 @@ class Answer:
         if self._reply.text is not None:
             yield self._reply.text
             return
+        self._effects.begin_again()
         messages = list(self._reply.messages)
         offered = self._offered()
         for tools in (*[offered] * (MAX_TOOL_ROUNDS if offered else 0), ()):

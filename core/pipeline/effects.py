@@ -47,10 +47,13 @@ class Effects:
     requests: dict[str, asyncio.Task[Result]] = field(default_factory=dict)
     keys: dict[str, KeyPresses] = field(default_factory=dict)
 
+    def begin_again(self) -> None:
+        """Another answer: keys that the one before did not come to send never will be."""
+        self.keys = {digits: keys for digits, keys in self.keys.items() if keys.sent}
+
     def press(self, digits: str) -> KeyPresses | None:
-        """Keys to be sent; None where these were."""
-        earlier = self.keys.get(digits)
-        if earlier is not None and earlier.sent:
+        """Keys to be sent; None where these were, or are about to be."""
+        if digits in self.keys:
             return None
         self.keys[digits] = KeyPresses(digits)
         return self.keys[digits]

@@ -152,6 +152,18 @@ async def test_keys_that_were_sent_for_a_question_are_not_sent_again() -> None:
     assert "not done again" in again.results[0]
 
 
+async def test_keys_that_wait_to_be_sent_are_not_asked_for_twice() -> None:
+    dialogue = DialogueSettings.model_validate({"tools": EVERYTHING})
+    press = _call("send_digits", digits="12#")
+    generator = ToolCallingGenerator([press, press], [press], ["Done."])
+    asking = Asking(generator, GenerationParameters(), dialogue, "call", Requests())
+    reply = Dialogue(SessionSettings(), dialogue, KNOWLEDGE).reply("Well, who are you?")
+
+    parts = [part async for part in Answer(reply, asking, Effects()).parts()]
+
+    assert [part.digits for part in parts if isinstance(part, KeyPresses)] == ["12#"]
+
+
 async def test_keys_that_never_left_are_sent_by_the_next_answer() -> None:
     effects = Effects()
     lost = effects.press("12#")
