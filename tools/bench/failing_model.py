@@ -1,10 +1,11 @@
 """A language model's server to be killed or stopped in the middle of an answer: `python -m tools.bench.failing_model`.
 
-It speaks the wire of `core.providers.llm.llama_ws` on FAILING_MODEL_PORT, says FAILING_MODEL_WORDS, and then no more: it
-neither ends the answer nor closes the connection. Each question that it is asked is a line of its output.
+It speaks the wire of `core.providers.llm.llama_ws` on FAILING_MODEL_PORT. An answer is FAILING_MODEL_WORDS and then one
+word after the other, which never make a clause; without words it never begins. Each question is a line of the output.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from aiohttp import WSMsgType, web
 PORT = "FAILING_MODEL_PORT"
 WORDS = "FAILING_MODEL_WORDS"
 ASKED = "asked"
+# Well within any budget.
+WORD_S = 0.1
 
 
 async def serve(port: int, words: str) -> None:
@@ -29,8 +32,7 @@ async def serve(port: int, words: str) -> None:
                 await socket.send_json({"done": True})
                 continue
             print(ASKED, flush=True)  # noqa: T201
-            if words:
-                await socket.send_json({"chunk": words})
+            await _answer(socket, words)
         return socket
 
     application = web.Application()
@@ -42,6 +44,15 @@ async def serve(port: int, words: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     await over.wait()
     await runner.cleanup()
+
+
+async def _answer(socket: web.WebSocketResponse, words: str) -> None:
+    chunk = words
+    while chunk and not socket.closed:
+        with contextlib.suppress(ConnectionError):
+            await socket.send_json({"chunk": chunk})
+        await asyncio.sleep(WORD_S)
+        chunk = "and "
 
 
 if __name__ == "__main__":

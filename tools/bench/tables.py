@@ -208,6 +208,21 @@ def grpc_table(report: Report) -> str:
     return markdown(("median", "in process", "over gRPC", "gRPC adds", "within a pair, ms"), rows)
 
 
+def takeover_table(report: Report) -> str:
+    header = ("the first model", "calls", "begun by it", "ended by the second", "next audio p50 ms", "p95", "max")
+    rows = [
+        (
+            run["failure"],
+            run["calls"],
+            run["begun_by_the_first"],
+            run["ended_by_the_second"],
+            *(_fixed(run["first_audio_ms"][figure], 0) for figure in ("p50", "p95", "max")),
+        )
+        for run in report["runs"]
+    ]
+    return f"{markdown(header, rows)}\n\nThe budget: {report['budget_ms']} ms."
+
+
 TABLES: dict[str, Callable[[Report], str]] = {
     "media": media_table,
     "beside": beside_table,
@@ -215,6 +230,7 @@ TABLES: dict[str, Callable[[Report], str]] = {
     "both": both_table,
     "asr": asr_table,
     "voice": voice_table,
+    "takeover": takeover_table,
     "grpc": grpc_table,
 }
 

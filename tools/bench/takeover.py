@@ -13,10 +13,11 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.dialogue.settings import DialogueSettings
 from core.providers.settings import LlmSettings
 from tools.bench.failing_model import ASKED, PORT, WORDS
 from tools.bench.figures import FOLDER, Report, conditions, spread, write
@@ -31,7 +32,7 @@ from tools.caller.wire import Wire
 from tools.oavc import layouts
 from tools.oavc.child import Child
 from tools.oavc.console import tell
-from tools.oavc.stack import LOG_FOLDER, SERVICES, Layout, Stack
+from tools.oavc.stack import LOG_FOLDER, Layout, Stack
 
 REPETITIONS = 7
 QUESTION = "What should I wear in the rain?"
@@ -59,6 +60,10 @@ _TURN_OVER_S = 0.8
 _PATIENCE_S = 15.0
 _SUBSCRIBED_S = 30.0
 _POLL_S = 0.005
+_LOOK_S = 0.1
+# Core looks every second whether a server that was away is back.
+_KNOWN_S = 1.5
+_APOLOGY = DialogueSettings().apology_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,10 @@ class FailingModel:
     def __init__(self, port: int, log: Path) -> None:
         self._port = port
         self._child = Child("first model", "tools.bench.failing_model", log, self._listens)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self._port}"
 
     async def start(self, words: str) -> None:
         await self._child.start({**os.environ, PORT: str(self._port), WORDS: words})
@@ -131,7 +140,7 @@ class Bench:
         """Milliseconds from the failure to the second model's first audio; core's account of the answer."""
         await self.model.start(failure.words)
         try:
-            await self._knows_the_model()
+            await asyncio.sleep(_KNOWN_S)
             since, caller = time.time() - 1, f"55503{number:02}"
             call = await self.line.dial(self.script, caller, "reception", number)
             try:
@@ -145,11 +154,7 @@ class Bench:
                 await _until(lambda: call.ear.began_after(failed_ns) is not None, "the second model is heard")
                 began_ns = call.ear.began_after(failed_ns)
                 assert began_ns is not None
-                await _until(lambda: _quiet(call), "the answer is over")
-                account = await self.management.find(caller, since)
-                assert account is not None
-                (turn,) = [turn for turn in account.turns if turn.heard]
-                return (began_ns - failed_ns) / _NS_PER_MS, turn
+                return (began_ns - failed_ns) / _NS_PER_MS, await self._answer(caller, since)
             finally:
                 await call.hang_up()
                 await call.close()
@@ -167,9 +172,15 @@ class Bench:
         else:
             await asyncio.sleep(_TURN_OVER_S - (time.time_ns() - said_ns) / _NS_PER_S)
 
-    async def _knows_the_model(self) -> None:
-        """Core looks every second whether a server that was away is back."""
-        await asyncio.sleep(1.5)
+    async def _answer(self, caller: str, since: float) -> AgentTurn:
+        """Core's account of it, once the caller has heard it out."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                account = await self.management.find(caller, since)
+                answers = [turn for turn in account.turns if turn.heard and turn.spoken] if account else []
+                if answers:
+                    return answers[0]
+                await asyncio.sleep(_LOOK_S)
 
 
 async def measure(repetitions: int, failures: Sequence[Failure] = FAILURES, *, scripted: bool = False) -> Report:
@@ -184,19 +195,24 @@ async def measure(repetitions: int, failures: Sequence[Failure] = FAILURES, *, s
     async with _opened(scripted=scripted) as bench:
         for failure in failures:
             taken = [await bench.takeover(failure, number) for number in range(repetitions)]
+            answers = [turn for _, turn in taken]
             report["runs"].append(
                 {
                     "failure": failure.name,
                     "hangs": failure.signal is signal.SIGSTOP,
                     "calls": len(taken),
                     "first_audio_ms": spread([took_ms for took_ms, _ in taken]),
-                    "began_by_the_first": sum(
-                        turn.said.startswith(FIRST_WORDS.strip()) for _, turn in taken
-                    ),
-                    "went_on": sum(len(turn.spoken) > len(failure.words) for _, turn in taken),
+                    "begun_by_the_first": sum(turn.said.startswith(FIRST_WORDS.strip()) for turn in answers),
+                    "ended_by_the_second": sum(_ended(turn, failure) for turn in answers),
+                    "answers": [turn.spoken for turn in answers],
                 }
             )
     return report
+
+
+def _ended(turn: AgentTurn, failure: Failure) -> bool:
+    """Whether words of the second model were the last that the caller heard."""
+    return len(turn.spoken) > len(failure.words) and _APOLOGY not in turn.spoken
 
 
 @contextlib.asynccontextmanager
@@ -223,7 +239,21 @@ async def _opened(*, scripted: bool) -> AsyncIterator[Bench]:
 
 
 def _layout(config: Path, mi_port: int, model: FailingModel, *, scripted: bool) -> Layout:
-    raise NotImplementedError
+    """The stack as installed, with the failing model before its own."""
+    layout = layouts.private(config, mi_port)
+    second = "scripted" if scripted else "grpc"
+    environ = {**layout.environ, "LLM_PROVIDER": f"llama_ws, {second}", "LLAMA_URL": model.url}
+    if not scripted:
+        return replace(layout, environ=environ)
+    # A service on another machine is left alone.
+    services = {name: ("unused.invalid", port) for name, (_, port) in layout.services.items()}
+    return replace(layout, services=services, environ={**environ, "ASR_PROVIDER": second, "TTS_PROVIDER": second})
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _quiet(call: PlacedCall) -> bool:
@@ -237,3 +267,18 @@ async def _until(condition: Callable[[], object], what: str) -> None:
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"{what}: not within {_PATIENCE_S:g} s")
         await asyncio.sleep(_POLL_S)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tools.bench.takeover", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="each failure once")
+    parser.add_argument("--out", type=Path, default=FOLDER / "takeover.json")
+    options = parser.parse_args(argv)
+    report = asyncio.run(measure(1 if options.quick else REPETITIONS))
+    write(report, options.out)
+    tell(takeover_table(report))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

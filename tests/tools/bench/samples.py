@@ -76,6 +76,14 @@ def reports() -> dict[str, dict[str, Any]]:
         "voice_to_voice_ms": spread(520.0),
         "stages_ms": {"endpoint": 400.0, "wire": 120.0},
     }
+    takeover = {
+        "failure": "killed in mid-answer",
+        "hangs": False,
+        "calls": 7,
+        "begun_by_the_first": 7,
+        "ended_by_the_second": 6,
+        "first_audio_ms": spread(900.0),
+    }
     figure = {"grpc": 10.4, "in_process": 10.0, "ratio": 1.04, "added": 0.4}
     return {
         "media": {"at": _CONDITIONS["at"], "machine": "a machine", "runs": [plane(50), plane(250)]},
@@ -96,5 +104,7 @@ def reports() -> dict[str, dict[str, Any]]:
             "latency": {"finalize_to_final_ms_p50": 1.1},
         },
         "voice": _CONDITIONS | {"sources": {"knowledge": source, "all": source}, "problems": ["one was wrong"]},
+        "takeover": _CONDITIONS
+        | {"budget_ms": 2000, "runs": [takeover, takeover | {"failure": "hangs in mid-answer", "hangs": True}]},
         "grpc": _CONDITIONS | {"stages": {"tts": {"pairs": 3, "figures": {"wall_ms": figure, "cpu_ms": figure}}}},
     }

@@ -8,7 +8,7 @@ from tools.bench.targets import Verdict, verdict_table, verdicts
 
 def test_good_figures_meet_every_target() -> None:
     judged = verdicts(reports())
-    assert len(judged) == 20
+    assert len(judged) == 22
     assert [each.what for each in judged if not each.met] == []
 
 
@@ -39,6 +39,13 @@ def test_a_rate_at_which_no_call_was_answered_is_missed() -> None:
     report = reports()["setup"]
     report["runs"][0]["reply_ms"] = spread(None)
     assert [each.met for each in verdicts({"setup": report})] == [False]
+
+
+def test_a_model_that_hangs_is_given_its_budget_first() -> None:
+    report = reports()["takeover"]
+    for run in report["runs"]:
+        run["first_audio_ms"] = spread(1600.0)
+    assert [(each.target, each.met) for each in verdicts({"takeover": report})] == [(1500.0, False), (3500.0, True)]
 
 
 def test_a_service_that_costs_more_than_it_may_is_missed() -> None:
