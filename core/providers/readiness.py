@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from core.errors import ProviderError
+from core.errors import ProviderError, ProviderRejected
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +41,22 @@ class ReadinessWatch:
     async def _watch(self) -> None:
         while True:
             self._doubted.clear()
+            interval_s = AWAY_INTERVAL_S
             try:
                 await self._ask()
             except ProviderError as error:
+                # A key that is not accepted will not be in a second: whoever locks out those who try on would.
+                interval_s = READY_INTERVAL_S if isinstance(error, ProviderRejected) else AWAY_INTERVAL_S
                 self._note(str(error))
             except Exception:
                 # Whatever it was, the next answer may be another; a watch that has ended would never tell.
                 log.exception("readiness not known", extra={"provider": self._provider})
                 self._note("not known")
             else:
+                interval_s = READY_INTERVAL_S
                 self._note("")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(READY_INTERVAL_S if self.ready else AWAY_INTERVAL_S):
+                async with asyncio.timeout(interval_s):
                     await self._doubted.wait()
 
     def _note(self, reason: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from ipaddress import IPv6Address
 from typing import Any
 
 import grpc
@@ -57,6 +58,14 @@ def _service_config(max_retries: int) -> str:
     return json.dumps({"methodConfig": [policy]})
 
 
+def target(host: str, port: int) -> str:
+    """An IPv6 address in brackets: gRPC would take its last group for the port."""
+    try:
+        return f"[{IPv6Address(host)}]:{port}"
+    except ValueError:
+        return f"{host}:{port}"
+
+
 def channel_options(max_retries: int) -> list[tuple[str, Any]]:
     return [
         ("grpc.keepalive_time_ms", 20_000),
@@ -68,6 +77,8 @@ def channel_options(max_retries: int) -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 500),
+        # A proxy in the environment is for what is outside, such as a language model of others; services are inside.
+        ("grpc.enable_http_proxy", 0),
         # An idle connection is kept: it tells that the service is there.
         ("grpc.client_idle_timeout_ms", 2**31 - 1),
         ("grpc.service_config", _service_config(max_retries)),
@@ -86,7 +97,7 @@ class ServiceChannel:
         self.settings = settings
         self.ready = False
         options = channel_options(settings.max_retries) if repeats else [*channel_options(0), NEVER_REPEAT]
-        self.channel = grpc.aio.insecure_channel(f"{settings.host}:{settings.port}", options=options)
+        self.channel = grpc.aio.insecure_channel(target(settings.host, settings.port), options=options)
         self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -18,7 +18,7 @@ MESSAGE_MAX_BYTES = 16 * 2**20
 # A handshake answered with one of these would be answered so again.
 _REFUSED_FOR_GOOD = frozenset({400, 401, 403, 404, 405, 410, 426})
 
-Message = str | bytes
+Received = str | bytes
 
 
 class WebSocketConnection:
@@ -31,7 +31,7 @@ class WebSocketConnection:
         self._socket = socket
         self._on_broken = on_broken
 
-    async def send(self, message: Message | dict[str, Any]) -> None:
+    async def send(self, message: Received | dict[str, Any]) -> None:
         """Text, binary, or an object as JSON; waits while the server does not read."""
         try:
             if isinstance(message, bytes):
@@ -42,7 +42,7 @@ class WebSocketConnection:
             self._on_broken()
             raise ProviderUnavailable(self._provider, "the connection has broken") from error
 
-    async def receive(self) -> Message | None:
+    async def receive(self) -> Received | None:
         """The next message; None once the server has closed the connection in good order.
 
         Raises:
@@ -50,7 +50,7 @@ class WebSocketConnection:
         """
         message = await self._socket.receive()
         if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-            data: Message = message.data
+            data: Received = message.data
             return data
         if self._socket.close_code in (aiohttp.WSCloseCode.OK, aiohttp.WSCloseCode.GOING_AWAY):
             return None

@@ -43,6 +43,7 @@ class ScriptedServicer(llm_pb2_grpc.LLMServiceServicer):
     def __init__(self) -> None:
         self.refusal: grpc.StatusCode | None = None
         self.pieces_before_refusal = 0
+        self.answer: Sequence[str] = ANSWER
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.requests: list[Any] = []
@@ -57,7 +58,7 @@ class ScriptedServicer(llm_pb2_grpc.LLMServiceServicer):
         self.metadata.append(dict(context.invocation_metadata()))
         self.running += 1
         try:
-            for number, piece in enumerate(ANSWER):
+            for number, piece in enumerate(self.answer):
                 if self.refusal is not None and number == self.pieces_before_refusal:
                     await context.abort(self.refusal, "as the test wants it")
                 if number:
@@ -278,6 +279,11 @@ async def test_the_request_says_what_core_wants(remote: Remote) -> None:
     assert (request.temperature, request.top_p, request.max_tokens) == (0.0, 0.5, 9)
     assert (list(request.stop), request.session_id) == (["\n"], "s")
     assert remote.servicer.metadata[0]["x-call-id"] == "call-1"
+
+
+async def test_thoughts_of_the_services_model_are_not_said(remote: Remote) -> None:
+    remote.servicer.answer = ("<th", "ink>The caller", " asks.</think>", "\n\n", "Yes", " <")
+    assert await answer(remote.generator) == ["Yes", " ", "<"]
 
 
 async def test_warming_and_ending_name_the_session(remote: Remote) -> None:

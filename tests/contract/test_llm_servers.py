@@ -9,7 +9,7 @@ import pytest
 from core.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from core.providers import readiness
 from core.providers.base import Generated, GenerationParameters, Generator, Message, Tool
-from core.providers.llm.server_text import LEFT_OUT
+from core.providers.server_text import LEFT_OUT
 from tests.contract.backend import WAIT_S, free_port, silent_port, until
 from tests.contract.llm_servers import SERVERS, Served
 from tests.support.standins.script import ANSWER

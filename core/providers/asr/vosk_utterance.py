@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import ProviderTimeout, ProviderUnavailable
 from core.providers.base import Transcript
-from core.providers.web_socket import Message, WebSocketConnection
+from core.providers.web_socket import Received, WebSocketConnection
 
 # The servers compare them as text: with other spaces they are something else.
 EOF = '{"eof" : 1}'
@@ -91,7 +91,7 @@ class VoskUtterance:
                 yield interim
         yield self._final()
 
-    async def _receive(self) -> Message | None:
+    async def _receive(self) -> Received | None:
         due_s = None if self._utterance_id is None else self._asked_s + FINAL_TIMEOUT_S
         self._deadline = asyncio.timeout_at(due_s)
         try:
@@ -136,7 +136,7 @@ class VoskUtterance:
         )
 
 
-def parsed(message: Message) -> dict[str, Any]:
+def parsed(message: Received) -> dict[str, Any]:
     """The fields of a reply; none where it is not one."""
     try:
         fields = json.loads(message)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 import grpc
 
 from core.providers.base import GenerationParameters, Message, Tool
+from core.providers.llm.thoughts import Aloud
 from core.providers.service_channel import ServiceChannel, provider_error
 from core.providers.settings import LlmSettings
 from services.common.correlation import call_metadata
@@ -57,10 +58,13 @@ class GrpcGenerator:
             timeout=self._timeout_s,
             metadata=call_metadata(),
         )
+        aloud = Aloud()
         try:
             async for response in call:
-                if response.chunk:
-                    yield response.chunk
+                if said := aloud.feed(response.chunk):
+                    yield said
+            if rest := aloud.rest():
+                yield rest
         except grpc.aio.AioRpcError as error:
             raise provider_error(NAME, error) from error
         finally:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 from core.errors import ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool
 from core.providers.llm.attempts import UselessToRepeat, pieces
-from core.providers.llm.server_text import server_text
 from core.providers.llm.warming import ONE_TOKEN, read_through, warming
+from core.providers.server_text import server_text
 from core.providers.settings import LlmSettings
 from core.providers.web_socket import WebSocketConnection, WebSocketServer
 from services.common.settings import Section, key
@@ -80,7 +80,10 @@ class LlamaWsGenerator:
         connection = await self._server.connect()
         try:
             await connection.send(self._request(messages, parameters))
-            while not (reply := await _reply(connection, messages)).get("done"):
+            done = False
+            while not done:
+                reply = await _reply(connection, messages)
+                done = bool(reply.get("done"))
                 if text := reply.get("chunk"):
                     yield str(text)
         finally:
@@ -117,7 +120,7 @@ async def _reply(connection: WebSocketConnection, messages: Sequence[Message]) -
         reply = None
     if not isinstance(reply, dict):
         raise UselessToRepeat(NAME, "the reply is no JSON object in a text message")
-    if "error" in reply:
+    if reply.get("error"):
         raise ProviderUnavailable(NAME, server_text(reply["error"], messages))
     return reply
 

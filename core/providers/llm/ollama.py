@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool, ToolCall
 from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
-from core.providers.llm.server_text import server_text
 from core.providers.llm.tool_call_deltas import new_call_id
 from core.providers.llm.warming import ONE_TOKEN, read_through, warming
 from core.providers.readiness import ReadinessWatch
+from core.providers.server_text import server_text
 from core.providers.settings import LlmSettings
 from services.common.settings import Section, key
 

@@ -1,5 +1,6 @@
 """The language model behind any server that speaks OpenAI's chat completions (POST /chat/completions, streamed)."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -13,10 +14,10 @@ from pydantic import SecretStr, field_validator
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool
 from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
-from core.providers.llm.server_text import server_text
 from core.providers.llm.tool_call_deltas import NoToolCall, ToolCallDeltas
 from core.providers.llm.warming import ONE_TOKEN, read_through, warming
 from core.providers.readiness import ReadinessWatch
+from core.providers.server_text import server_text
 from core.providers.settings import LlmSettings
 from services.common.settings import Section, key
 
@@ -178,9 +179,11 @@ class OpenAiGenerator:
 
     async def _ask(self) -> None:
         try:
-            await self._client.get(
-                "/models", cast_to=object, options={"timeout": READINESS_TIMEOUT_S, "headers": self._headers}
-            )
+            # The library's own limit begins anew with each byte.
+            async with asyncio.timeout(READINESS_TIMEOUT_S):
+                await self._client.get("/models", cast_to=object, options={"headers": self._headers})
+        except TimeoutError as error:
+            raise ProviderTimeout(NAME, "the server does not answer") from error
         except openai.APIError as error:
             if isinstance(error, openai.APIStatusError) and error.status_code in (404, 405):
                 # A server that lists no models, but is there.

@@ -14,8 +14,10 @@ import numpy as np
 import soxr
 
 from core.errors import ProviderRejected, ProviderTimeout, ProviderUnavailable
+from core.providers.base import Message
+from core.providers.server_text import server_text
 from core.providers.settings import TtsSettings
-from core.providers.web_socket import Message, WebSocketConnection, WebSocketServer
+from core.providers.web_socket import Received, WebSocketConnection, WebSocketServer
 from services.common.settings import Section, key
 
 NAME = "piper_ws"
@@ -69,7 +71,7 @@ class PiperWsSynthesizer:
                         yield pcm
                     continue
                 fields = _fields(message)
-                _raise_refusal(fields)
+                _raise_refusal(fields, text)
                 if started and not _is_under_way(fields):
                     break
                 started = True
@@ -93,7 +95,7 @@ class PiperWsSynthesizer:
                 await asyncio.sleep(RETRY_AFTER_S)
         return await self._server.connect()
 
-    async def _receive(self, connection: WebSocketConnection) -> Message | None:
+    async def _receive(self, connection: WebSocketConnection) -> Received | None:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 return await connection.receive()
@@ -155,12 +157,13 @@ def _is_under_way(fields: dict[str, Any]) -> bool:
     return _kind(fields).startswith(_UNDER_WAY)
 
 
-def _raise_refusal(fields: dict[str, Any]) -> None:
+def _raise_refusal(fields: dict[str, Any], text: str) -> None:
     reason = fields.get("error")
     if not reason and _kind(fields) in ("error", "failed"):
         reason = fields.get("message") or fields.get("detail") or "no details"
     if reason:
-        raise ProviderRejected(NAME, str(reason.get("message", reason) if isinstance(reason, dict) else reason))
+        told = reason.get("message", reason) if isinstance(reason, dict) else reason
+        raise ProviderRejected(NAME, server_text(told, (Message("assistant", text),)))
 
 
 def _rate_hz(fields: dict[str, Any]) -> int | None:

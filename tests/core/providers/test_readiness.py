@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from core.errors import ProviderUnavailable
+from core.errors import ProviderRejected, ProviderUnavailable
 from core.providers import readiness
 from core.providers.readiness import ReadinessWatch
 from tests.contract.backend import until
@@ -25,6 +25,8 @@ class Server:
         self.asked += 1
         if self.reason == "a fault":
             raise RuntimeError("of ours")
+        if self.reason == "refused":
+            raise ProviderRejected("test", self.reason)
         if self.reason:
             raise ProviderUnavailable("test", self.reason)
 
@@ -61,6 +63,21 @@ async def test_a_doubt_is_looked_into_at_once(log: pytest.LogCaptureFixture) -> 
     watch.start()
     await until(lambda: watch.ready)
     # Otherwise the next time would be in many seconds.
+    watch.doubt()
+    await until(lambda: server.asked == 2)
+    await watch.close()
+
+
+async def test_a_server_that_refuses_us_is_asked_less_often(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    server = Server("refused")
+    watch = ReadinessWatch("test", server.ask)
+    watch.start()
+    await until(lambda: server.asked)
+    # The time of ten times as many, were it asked like one that is away.
+    await asyncio.sleep(0.05)
+    assert server.asked == 1
     watch.doubt()
     await until(lambda: server.asked == 2)
     await watch.close()

@@ -10,9 +10,9 @@ import pytest
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers import service_channel
-from core.providers.service_channel import ServiceChannel, channel_options, provider_error
+from core.providers.service_channel import ServiceChannel, channel_options, provider_error, target
 from core.providers.settings import LlmSettings
-from tests.contract.backend import Backend, Health, until
+from tests.contract.backend import Backend, Health, free_port, until
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,14 @@ def test_a_service_that_returns_is_found_soon() -> None:
     assert dict(channel_options(3))["grpc.max_reconnect_backoff_ms"] <= 1000
 
 
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [("asr", "asr:1"), ("::1", "[::1]:1"), ("[::1]", "[::1]:1"), ("dns:///asr", "dns:///asr:1")],
+)
+def test_an_address_of_either_family_is_reached(host: str, wanted: str) -> None:
+    assert target(host, 1) == wanted
+
+
 Watch = Callable[[Backend], ServiceChannel]
 
 
@@ -98,6 +106,19 @@ async def test_readiness_follows_the_service(watch: Watch) -> None:
     await until(lambda: channel.ready)
     backend.health = {"readiness": Health.NOT_SERVING, "": Health.SERVING}
     await until(lambda: not channel.ready)
+
+
+async def test_a_proxy_for_what_is_outside_is_not_asked_for_services(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "grpc_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    backend = Backend()
+    await backend.start()
+    channel = watch(backend)
+    await until(lambda: channel.ready)
 
 
 async def test_a_service_that_dies_is_not_ready_until_it_returns(watch: Watch) -> None:

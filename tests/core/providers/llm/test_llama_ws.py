@@ -76,6 +76,12 @@ async def test_a_prompt_of_several_turns_names_who_speaks(server: LlamaWsServer)
     )
 
 
+@pytest.mark.parametrize("last", ['{"chunk": "Yes.", "done": true}', '{"chunk": "Yes.", "done": true, "error": null}'])
+async def test_the_last_words_may_come_with_the_end(server: LlamaWsServer, last: str) -> None:
+    server.garbage = last
+    assert await answer(make(server)) == ["Yes."]
+
+
 async def test_what_tools_said_is_not_sent(server: LlamaWsServer) -> None:
     await answer(make(server), LATER)
     assert [each["role"] for each in server.script.requests[0]["messages"]] == ["system", "user", "assistant", "user"]

@@ -1,6 +1,7 @@
 """What only servers of OpenAI's protocol know: keys, tools, events in a stream."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from core.errors import ProviderError, ProviderRejected, ProviderUnavailable
+from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers import readiness
 from core.providers.base import Generated, GenerationParameters, Message, Tool, ToolCall
+from core.providers.llm import openai
 from core.providers.llm.openai import OpenAiGenerator, OpenAiSettings
 from core.providers.settings import LlmSettings
 from core.settings import load_settings
@@ -242,6 +244,29 @@ async def test_connections_are_kept(server: OpenAiServer, provider: OpenAiGenera
 async def test_a_server_that_lists_no_models_is_ready(server: OpenAiServer, provider: OpenAiGenerator) -> None:
     server.lists_models = False
     await until(lambda: provider.ready)
+
+
+async def test_a_list_of_models_that_does_not_end_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "READINESS_TIMEOUT_S", 0.1)
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+        while not reader.at_eof():
+            writer.write(b" ")
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await reader.read(1024)
+        writer.close()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1")
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        own = OpenAiSettings(url=f"http://127.0.0.1:{port}/v1", model=MODEL)
+        provider = OpenAiGenerator(LlmSettings(), own)
+        async with asyncio.timeout(WAIT_S):
+            with pytest.raises(ProviderTimeout):
+                await provider._ask()
+        await provider.close()
 
 
 async def test_readiness_is_asked_for_now_and_then(server: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
+from core.providers.server_text import LEFT_OUT
 from core.providers.settings import TtsSettings
 from core.providers.tts.piper_ws import PiperWsSettings, PiperWsSynthesizer
 from core.providers.tts.scripted import TONE_HZ, ScriptedSynthesizer
@@ -174,6 +175,23 @@ async def test_an_error_is_a_refusal(
         assert await anext(pieces)
     with pytest.raises(ProviderRejected, match="as the test wants it"):
         await anext(pieces)
+
+
+async def test_an_error_that_repeats_what_was_to_be_spoken_is_left_out(
+    server: PiperServer, provider: PiperWsSynthesizer
+) -> None:
+    server.error = {"error": f"cannot phonemize: {SENTENCE}"}
+    with pytest.raises(ProviderRejected) as refused:
+        await spoken(provider)
+    assert SENTENCE not in str(refused.value)
+    assert LEFT_OUT in str(refused.value)
+
+
+async def test_a_long_error_is_told_in_short(server: PiperServer, provider: PiperWsSynthesizer) -> None:
+    server.error = {"error": "Traceback " * 1000}
+    with pytest.raises(ProviderRejected) as refused:
+        await spoken(provider)
+    assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from core.providers.base import Message
-from core.providers.llm.server_text import LEFT_OUT, LONGEST, server_text
+from core.providers.server_text import LEFT_OUT, LONGEST, server_text
 
 CONVERSATION = (Message("system", "You are the receptionist of the Harbour Hotel."), Message("user", "my pin is 4711"))
 
