@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, ClassVar, cast
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import ollama
@@ -70,6 +71,7 @@ class OllamaGenerator:
         self._client = ollama.AsyncClient(
             own.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
+            auth=None if api_key else _credentials(own.url),
             # Each use has a limit of its own beside that.
             timeout=httpx.Timeout(None, connect=min(CONNECT_TIMEOUT_S, settings.timeout)),
         )
@@ -188,6 +190,12 @@ class OllamaGenerator:
     def _doubt(self) -> None:
         self._loaded = False
         self._readiness.doubt()
+
+
+def _credentials(url: str) -> httpx.BasicAuth | None:
+    """Those in the URL, which the library drops."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    return httpx.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 
 
 def _keep_alive(text: str) -> float | str:

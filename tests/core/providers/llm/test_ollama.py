@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -239,6 +240,14 @@ async def test_a_proxys_key_is_sent(server: OllamaServer) -> None:
     provider = make(server, api_key=SecretStr("secret"))
     await until(lambda: provider.ready)
     assert server.headers[0]["Authorization"] == "Bearer secret"
+    await provider.close()
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+async def test_credentials_in_the_url_are_sent_too(server: OllamaServer, scheme: str) -> None:
+    provider = make(server, url=f"{scheme}core:p%40ss@127.0.0.1:{server.port}")
+    await until(lambda: provider.ready)
+    assert server.headers[0]["Authorization"] == f"Basic {b64encode(b'core:p@ss').decode()}"
     await provider.close()
 
 
