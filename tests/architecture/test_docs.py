@@ -6,6 +6,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from core.providers.registry import PROVIDERS
+from core.transports.registry import known_transports
 from tests.architecture.repository import ROOT, documents
 from tools.gen_docs.__main__ import PAGES
 from tools.gen_docs.metrics import names
@@ -59,6 +61,16 @@ def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
         "[gone](gone.md) [no part](page.md#none) `[code](not-a-link.md)`\n[reference]: missing.md\n"
     )
     assert broken_links(page) == ["gone.md", "page.md#none", "missing.md"]
+
+
+@pytest.mark.parametrize("name", known_transports())
+def test_every_transport_has_a_guide_that_the_readme_names(name: str) -> None:
+    assert f"docs/{name}.md" in links((ROOT / "README.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted({each for names in PROVIDERS.values() for each in names} - {"scripted"}))
+def test_every_provider_has_a_guide_that_the_readme_names(name: str) -> None:
+    assert f"docs/providers/{name}.md" in links((ROOT / "README.md").read_text("utf-8"))
 
 
 def metrics_named_in(text: str) -> set[str]:

@@ -13,6 +13,7 @@ from core.leg import AudioReceived, CallLeg, DigitReceived, EndReason, HoldChang
 from core.media.plane import MediaPlane
 from core.media.settings import MediaSettings
 from core.transports.loopback import LoopbackTransport
+from core.transports.registry import known_transports
 from tests.core.transports.opensips.rig import OFFER, Rig
 from tests.core.transports.twilio.rig import running
 from tools.caller.opensips import OpenSipsStandIn
@@ -123,11 +124,18 @@ async def twilio() -> AsyncIterator[Call]:
         yield Call(leg, status, press, None, phone.hang_up)
 
 
-@pytest.fixture(params=[loopback, opensips, twilio], ids=["loopback", "opensips", "twilio"])
+EVERY = {make.__name__: make for make in (loopback, opensips, twilio)}
+
+
+@pytest.fixture(params=EVERY.values(), ids=list(EVERY))
 async def call(request: pytest.FixtureRequest) -> AsyncIterator[Call]:
     async with request.param() as call:
         yield call
         await call.leg.hang_up(EndReason.OPERATOR)
+
+
+def test_every_registered_transport_is_here() -> None:
+    assert set(known_transports()) == EVERY.keys() - {"loopback"}
 
 
 async def answer(call: Call) -> None:
