@@ -63,6 +63,7 @@ class TwilioLeg:
         self._answered = False
         # Twilio may not know yet that the call is over.
         self._lingers = False
+        self._hanging_up = asyncio.Lock()
         self._sent = 0
         self.over = asyncio.Event()
 
@@ -263,14 +264,15 @@ class TwilioLeg:
 
     async def _hang_up_lingering(self) -> None:
         """Nothing follows the stream, so closing it ends the call too; but that needs a connection that works."""
-        if not self._lingers or self._control is None:
-            return
-        try:
-            # Whoever asked may be cancelled by the end that they asked for: then it is asked again at the call's end.
-            await self._control.hang_up(self._info.call_id)
-        except SignallingError as error:
-            _log.warning("call was not hung up by the REST API", extra={"reason": str(error)})
-        self._lingers = False
+        # Several may ask at once; who asked first may be cancelled by the end that they asked for.
+        async with self._hanging_up:
+            if not self._lingers or self._control is None:
+                return
+            try:
+                await self._control.hang_up(self._info.call_id)
+            except SignallingError as error:
+                _log.warning("call was not hung up by the REST API", extra={"reason": str(error)})
+            self._lingers = False
 
     async def _close_socket(self, code: int = WSCloseCode.OK) -> None:
         if self._socket is not None:

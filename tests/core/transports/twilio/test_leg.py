@@ -171,6 +171,19 @@ async def test_whoever_hangs_up_may_stop_waiting(rig: Rig) -> None:
     assert len(rig.control.hung_up) == asked + 1
 
 
+async def test_twilio_is_asked_to_hang_up_once_though_several_ask(rig: Rig) -> None:
+    _, leg = await rig.call()
+    rig.control.answering.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leg.hang_up(EndReason.AGENT_HUNG_UP))
+        assert await leg.receive() == LegEnded(EndReason.AGENT_HUNG_UP)
+        rig.handler.over.set()
+        await asyncio.sleep(0.05)
+        rig.control.answering.set()
+    await rig.quiet()
+    assert rig.control.hung_up == [CALL_SID]
+
+
 async def test_whoever_sent_keys_may_stop_waiting(rig: Rig) -> None:
     phone, leg = await rig.call()
     sending, url = await digits_sent(rig, phone, leg)
