@@ -1,5 +1,6 @@
 """One core for all tests that leave it as they found it; calls come over Twilio, and over OpenSIPS beside it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -66,7 +67,6 @@ async def around(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Surr
         async with open_line(tmp_path_factory.mktemp("core"), settings) as line:
             with StreamWire() as wire:
                 exchange = Exchange(twilio, line.core, wire, AgentAddress(line.core.url))
-                await line.ordinary_call()
-                await exchange.ordinary_call()
+                await asyncio.gather(line.ordinary_call(), exchange.ordinary_call())
                 await line.opensips.settled()
                 yield Surroundings(exchange, line, model, await settled_down(line.core))

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from core.transports.twilio.tokens import Claims, StreamTokens
+from tests.integration.core_process import Held
 from tests.integration.twilio.conftest import Surroundings
 from tests.integration.twilio.proxy import PUBLIC_URL, proxy_before
 from tools.caller.twilio import AgentAddress, TwilioStandIn
@@ -20,7 +21,7 @@ SEED = 20
 WEBHOOKS = 400
 STREAMS = 300
 # What an allocator keeps.
-GROWTH_MB = 6.0
+GROWTH_MB = 4.0
 
 
 def webhook(twilio: TwilioStandIn, agent: AgentAddress, source: random.Random) -> tuple[str, dict[str, str], str]:
@@ -58,7 +59,7 @@ def spoilt(
 async def test_webhooks_without_a_right_signature_are_refused(around: Surroundings) -> None:
     twilio, agent = around.exchange.twilio, around.exchange.agent
     source = random.Random(SEED)
-    calls_before = await recent_calls(around)
+    before = await recent_calls(around), await around.line.core.held()
     statuses: Counter[int] = Counter()
     async with aiohttp.ClientSession() as session:
         for _ in range(WEBHOOKS):
@@ -71,19 +72,19 @@ async def test_webhooks_without_a_right_signature_are_refused(around: Surroundin
                 statuses[response.status] += 1
                 assert "<" not in await response.text()
     assert statuses == {403: WEBHOOKS}
-    await nothing_came_of_it(around, calls_before)
+    await nothing_came_of_it(around, *before)
 
 
 async def test_webhook_is_taken_once(around: Surroundings) -> None:
     twilio, agent = around.exchange.twilio, around.exchange.agent
     source = random.Random(SEED)
-    calls_before = await recent_calls(around)
+    before = await recent_calls(around), await around.line.core.held()
     requests = [webhook(twilio, agent, source) for _ in range(40)]
     first = [(await twilio.post(agent, url, fields))[0] for url, fields, _ in requests]
     again = [(await twilio.post(agent, url, fields))[0] for url, fields, _ in requests]
     assert set(first) <= {200, 204}
     assert set(again) == {403}
-    await nothing_came_of_it(around, calls_before)
+    await nothing_came_of_it(around, *before)
 
 
 def bad_tokens(auth_token: str, count: int) -> Iterator[str]:
@@ -111,7 +112,7 @@ def bad_tokens(auth_token: str, count: int) -> Iterator[str]:
 
 async def test_streams_without_a_right_token_are_refused_before_the_upgrade(around: Surroundings) -> None:
     twilio, agent = around.exchange.twilio, around.exchange.agent
-    calls_before = await recent_calls(around)
+    before = await recent_calls(around), await around.line.core.held()
     statuses: Counter[int] = Counter()
     async with aiohttp.ClientSession() as session:
         for token in bad_tokens(twilio.auth_token, STREAMS):
@@ -120,7 +121,7 @@ async def test_streams_without_a_right_token_are_refused_before_the_upgrade(arou
                 await session.ws_connect(url, headers=twilio.forwarded(agent.webhook("voice")))
             statuses[refused.value.status] += 1
     assert statuses == {403: STREAMS}
-    await nothing_came_of_it(around, calls_before)
+    await nothing_came_of_it(around, *before)
 
 
 async def test_right_ones_pass_behind_a_proxy_that_takes_a_prefix_away(around: Surroundings) -> None:
@@ -151,8 +152,7 @@ async def recent_calls(around: Surroundings) -> list[str]:
     return [each["call_id"] for each in recent]
 
 
-async def nothing_came_of_it(around: Surroundings, calls_before: list[str]) -> None:
+async def nothing_came_of_it(around: Surroundings, calls_before: list[str], before: Held) -> None:
     assert await recent_calls(around) == calls_before
     await around.nothing_left()
-    held = await around.line.core.held()
-    assert held.rss_mb <= around.before.rss_mb + GROWTH_MB
+    assert (await around.line.core.held()).rss_mb <= before.rss_mb + GROWTH_MB
