@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import WSCloseCode
 
-from core.errors import CallEnded, CallRefused, SignallingError, TransferFailed
+from core.errors import CallEnded, CallRefused, SignallingError, SignallingTimeout, TransferFailed
 from core.leg import CallInfo, DigitReceived, EndReason, LegEnded, LegEvent, LegStatistics
 from core.rtp.dtmf import KEYS
 from core.transports.twilio import twiml
@@ -36,11 +36,11 @@ class Addresses:
     """What this call's instructions name.
 
     Attributes:
-        stream: the address of a stream that follows the first, by its name.
+        stream: the address of a stream that follows the first, by its name and the seconds until it may open.
         dialled: asked what follows a transfer.
     """
 
-    stream: Callable[[str], str]
+    stream: Callable[[str, float], str]
     dialled: str
 
 
@@ -117,7 +117,7 @@ class TwilioLeg:
             await self._drained()
             away_s = _DIGIT_S * len(digits) + self._settings.api_timeout_s + self._settings.start_timeout_s
             name = self._redirection.begin(away_s)
-            await self._redirect(twiml.play_digits(digits, self._addresses.stream(name)))
+            await self._redirect(twiml.play_digits(digits, self._addresses.stream(name, away_s)), comes_back=True)
             await self._redirection.back()
         self._check_up()
 
@@ -133,7 +133,7 @@ class TwilioLeg:
             async with self._redirection.turn:
                 self._check_up()
                 self._redirection.begin(self._settings.api_timeout_s + self._settings.start_timeout_s)
-                await self._redirect(instructions)
+                await self._redirect(instructions, comes_back=False)
         except (ValueError, SignallingError) as error:
             raise TransferFailed(str(error)) from error
         if self._end(EndReason.TRANSFERRED):
@@ -165,24 +165,21 @@ class TwilioLeg:
         """Reads a stream until it closes. The call ends with it, unless another one is to follow."""
         if self._events.last is not None:
             return
-        self._socket = socket
+        former, self._socket = self._socket, socket
+        if former is not None:
+            former.abort()
         self._inbound.restart()
         self._redirection.end()
         self._playout.begin()
-        detail = "the stream was closed"
+        end = LegEnded(EndReason.CALLER_HUNG_UP, "the stream was closed")
         try:
-            detail = await self._read(socket)
-        except TimeoutError:
-            silent_s = self._settings.media_timeout_s
-            self._end(EndReason.MEDIA_TIMEOUT, f"no media for {silent_s:.0f} s", lingers=True)
+            end = await self._read(socket)
         finally:
             if self._socket is socket:
                 self._socket = None
                 self._playout.suspend()
-                if socket.fault:
-                    self._end(EndReason.SIGNALLING_LOST, socket.fault, lingers=True)
-                elif not self._redirection.under_way:
-                    self.caller_gone(detail)
+                if not self._redirection.under_way:
+                    self._stream_over(end)
 
     async def carry(self) -> None:
         """Sends what is to be heard, at its time, until the call has ended."""
@@ -206,19 +203,23 @@ class TwilioLeg:
 
     async def release(self) -> None:
         """Leaves nothing behind, here or at Twilio. Never raises."""
-        try:
-            await self._hang_up_lingering()
-        finally:
-            await self._close_socket()
+        # First: the caller is off the line then, and the REST API may take its time.
+        await self._close_socket()
+        await self._hang_up_lingering()
 
-    async def _read(self, socket: MediaSocket) -> str:
-        """Until the stream is over; what is to be said of its end. Raises TimeoutError: no media came for too long."""
+    async def _read(self, socket: MediaSocket) -> LegEnded:
+        """Until the stream is over, or another one has taken its place; how a call would end with it."""
         silent_at_s = self._loop.time() + self._settings.media_timeout_s
         while True:
-            async with asyncio.timeout_at(silent_at_s):
-                received = await socket.receive()
-            if received is None:
-                return "the stream was closed"
+            try:
+                async with asyncio.timeout_at(silent_at_s):
+                    received = await socket.receive()
+            except TimeoutError:
+                return LegEnded(EndReason.MEDIA_TIMEOUT, f"no media for {self._settings.media_timeout_s:.0f} s")
+            if socket.fault:
+                return LegEnded(EndReason.SIGNALLING_LOST, socket.fault)
+            if received is None or socket is not self._socket:
+                return LegEnded(EndReason.CALLER_HUNG_UP, "the stream was closed")
             match received[0]:
                 case Media() as media:
                     silent_at_s = self._loop.time() + self._settings.media_timeout_s
@@ -229,14 +230,25 @@ class TwilioLeg:
                 case Dtmf(digit=digit):
                     self._events.put(DigitReceived(digit))
                 case Stop():
-                    return ""
+                    return LegEnded(EndReason.CALLER_HUNG_UP)
 
-    async def _redirect(self, instructions: str) -> None:
+    def _stream_over(self, end: LegEnded) -> None:
+        if end.reason is EndReason.CALLER_HUNG_UP:
+            self.caller_gone(end.detail)
+        else:
+            self._end(end.reason, end.detail, lingers=True)
+
+    async def _redirect(self, instructions: str, *, comes_back: bool) -> None:
         try:
             await self._redirection.run(instructions)
-        except SignallingError:
-            if self._socket is None:
-                self.caller_gone("the stream was closed")
+        except (SignallingError, asyncio.CancelledError) as error:
+            # Without an answer Twilio may have followed them, or yet follow them: then the stream is left, and the
+            # next one is to be let in; without a next one the call has gone on elsewhere, and is not to be hung up.
+            unknown = isinstance(error, SignallingTimeout | asyncio.CancelledError)
+            if not (comes_back and unknown):
+                self._redirection.end()
+                if self._socket is None:
+                    self.caller_gone("the stream was closed")
             raise
 
     def _not_back(self) -> None:
@@ -244,9 +256,9 @@ class TwilioLeg:
             self._end(EndReason.SIGNALLING_LOST, "the stream did not come back", lingers=True)
 
     async def _drained(self) -> None:
-        while (queued_ms := self.queued_ms) > 0:
+        while self.queued_ms > 0:
             self._check_up()
-            await asyncio.sleep(max(queued_ms / 1000, _POLL_S))
+            await asyncio.sleep(_POLL_S)
         self._check_up()
 
     # The end.
@@ -272,6 +284,9 @@ class TwilioLeg:
                 await self._control.hang_up(self._info.call_id)
             except SignallingError as error:
                 _log.warning("call was not hung up by the REST API", extra={"reason": str(error)})
+            except Exception:
+                # What the SDK trips over ends this call only.
+                _log.exception("call was not hung up by the REST API")
             self._lingers = False
 
     async def _close_socket(self, code: int = WSCloseCode.OK) -> None:

@@ -71,6 +71,8 @@ class Playout:
         # At most the lead, in stretches of at least a piece.
         self._marked: deque[_Stretch] = deque()
         self._marks = 0
+        # Whether Twilio has said so of all that it was sent.
+        self._all_back = True
         self._played_bytes = 0
         self._plays_until_s = 0.0
         self._clear_wanted = False
@@ -97,7 +99,7 @@ class Playout:
 
     def clear(self) -> None:
         """Drops what was not played. Marks that are still to come back say nothing any more."""
-        if self._marked or self._unmarked_bytes or self._plays_until_s > self._clock():
+        if not self._all_back or self._plays_until_s > self._clock():
             self._clear_wanted = True
         self._forget_sent()
         self._unsent.clear()
@@ -113,7 +115,7 @@ class Playout:
         """Not known to have been played: unsent, or sent and not yet overdue."""
         self._expire()
         in_flight = self._unmarked_bytes + sum(stretch.size_bytes for stretch in self._marked)
-        return (len(self._unsent) + in_flight) / _BYTES_PER_MS
+        return (_whole_samples(len(self._unsent)) + in_flight) / _BYTES_PER_MS
 
     @property
     def played_ms(self) -> float:
@@ -147,13 +149,13 @@ class Playout:
             if self._clear_wanted:
                 self._clear_wanted = False
                 return Clear()
-            unsent = len(self._unsent)
-            if self._unmarked_bytes and (unsent < _BYTES_PER_SAMPLE or self._unmarked_bytes >= _MARK_INTERVAL_BYTES):
+            unsent = _whole_samples(len(self._unsent))
+            if self._unmarked_bytes and (not unsent or self._unmarked_bytes >= _MARK_INTERVAL_BYTES):
                 return self._mark()
-            if unsent < _BYTES_PER_SAMPLE:
+            if not unsent:
                 await self._news.wait()
                 continue
-            size = min(unsent, _PIECE_BYTES) & ~1
+            size = min(unsent, _PIECE_BYTES)
             due_s = self._plays_until_s + size / _BYTES_PER_S - self._lead_s
             if due_s <= self._clock():
                 return self._piece(size)
@@ -166,6 +168,8 @@ class Playout:
 
     def heard(self, mark: str) -> bool:
         """A mark has come back; whether it was waited for. Those before it were lost, and are as good as back."""
+        if mark == str(self._marks) and not self._unmarked_bytes:
+            self._all_back = True
         if all(stretch.mark != mark for stretch in self._marked):
             return False
         while True:
@@ -179,6 +183,7 @@ class Playout:
         del self._unsent[:size]
         self._plays_until_s = max(self._clock(), self._plays_until_s) + size / _BYTES_PER_S
         self._unmarked_bytes += size
+        self._all_back = False
         if len(self._unsent) <= _UNSENT_MS * _BYTES_PER_MS:
             self._room.set()
         return Audio(pcm)
@@ -193,6 +198,7 @@ class Playout:
     def _forget_sent(self) -> None:
         self._marked.clear()
         self._unmarked_bytes = 0
+        self._all_back = True
         self._plays_until_s = 0.0
 
     def _expire(self) -> None:
@@ -200,3 +206,8 @@ class Playout:
         while self._marked and self._marked[0].overdue_at_s <= now_s:
             self._played_bytes += self._marked.popleft().size_bytes
             self.marks_overdue += 1
+
+
+def _whole_samples(size_bytes: int) -> int:
+    """A half waits for its other half, and nobody waits for it."""
+    return size_bytes - size_bytes % _BYTES_PER_SAMPLE

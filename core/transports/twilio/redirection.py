@@ -44,7 +44,7 @@ class Redirection:
         return self._name
 
     async def run(self, instructions: str) -> None:
-        """Has Twilio follow other instructions.
+        """Has Twilio follow other instructions. Where that fails, whoever asked says whether it is at an `end`.
 
         Raises:
             SignallingError: it does not, or may not.
@@ -52,11 +52,7 @@ class Redirection:
         assert self._control is not None
         # Twilio may close the stream before it answers the request.
         self.under_way = True
-        try:
-            await self._control.redirect(self._call_sid, instructions)
-        except SignallingError:
-            self.end()
-            raise
+        await self._control.redirect(self._call_sid, instructions)
 
     async def back(self) -> None:
         """Returns once the stream that follows is there, or none will be."""

@@ -56,13 +56,16 @@ class Streams:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def url(self, at: PublicUrl, claims: Claims) -> str:
+    def url(self, at: PublicUrl, claims: Claims, after_s: float = 0.0) -> str:
         """The address of a stream for that call, good once and not for long.
+
+        Args:
+            after_s: how long Twilio has other things to do first.
 
         Raises:
             ValueError: the claims are too long for an address.
         """
-        return at.web_socket(f"{self._settings.path}/stream/{self._tokens.issue(claims)}")
+        return at.web_socket(f"{self._settings.path}/stream/{self._tokens.issue(claims, after_s)}")
 
     async def open(self, request: web.Request) -> web.StreamResponse:
         """A request for a stream's address: answered when the stream has ended."""
@@ -136,7 +139,7 @@ class Streams:
             parameters={**start.parameters, **claims.parameters},
         )
         addresses = Addresses(
-            lambda name: self.url(at, Claims(claims.call_sid, "", "", resumes=name)),
+            lambda name, after_s: self.url(at, Claims(claims.call_sid, "", "", resumes=name), after_s),
             at.http(f"{self._settings.path}/dialled?{urlencode(claims.parameters)}"),
         )
         return TwilioLeg(info, self._settings, self._control, addresses)

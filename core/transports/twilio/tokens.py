@@ -54,8 +54,11 @@ class StreamTokens:
         self._clock = clock
         self._used = SeenOnce(_USED_CAPACITY)
 
-    def issue(self, claims: Claims) -> str:
+    def issue(self, claims: Claims, after_s: float = 0.0) -> str:
         """A token safe in a URL's path.
+
+        Args:
+            after_s: how long its lifetime is put off.
 
         Raises:
             ValueError: the claims are too long for a URL.
@@ -66,7 +69,7 @@ class StreamTokens:
             claims.called,
             dict(claims.parameters),
             claims.resumes,
-            round(self._clock() + self._lifetime_s, 3),
+            round(self._clock() + after_s + self._lifetime_s, 3),
             secrets.token_urlsafe(9),
         ]
         body = _encode(json.dumps(content, separators=(",", ":")).encode())

@@ -35,12 +35,17 @@ class Control:
         self.hung_up: list[str] = []
         self.redirected: list[tuple[str, str]] = []
         self.placed: list[tuple[str, str, str, str]] = []
-        self.failure: SignallingError | None = None
+        self.failure: Exception | None = None
+        # Raised after it was done.
+        self.late: SignallingError | None = None
         self.on_redirect = asyncio.Event()
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.closed = False
 
     async def hang_up(self, call_sid: str) -> None:
         self.hung_up.append(call_sid)
+        await self.answering.wait()
         if self.failure:
             raise self.failure
 
@@ -49,6 +54,9 @@ class Control:
             raise self.failure
         self.redirected.append((call_sid, twiml))
         self.on_redirect.set()
+        await self.answering.wait()
+        if self.late:
+            raise self.late
 
     async def place(self, called: str, caller: str, voice_url: str, status_url: str) -> str:
         if self.failure:

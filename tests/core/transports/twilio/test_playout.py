@@ -182,6 +182,26 @@ async def test_half_a_sample_waits_for_its_other_half(playout: Playout) -> None:
     assert b"".join(each.pcm for each in sent if isinstance(each, Audio)) == b"\x01\x02\x03\x04"
 
 
+async def test_half_a_sample_is_not_waited_for(playout: Playout) -> None:
+    await playout.put(b"\x01\x02\x03")
+    for name in marks(await due(playout)):
+        playout.heard(name)
+    assert playout.queued_ms == 0
+
+
+async def test_audio_that_may_still_lie_at_twilio_is_cleared_though_its_marks_are_overdue(
+    playout: Playout, clock: Clock
+) -> None:
+    await playout.put(bytes(60 * MS))
+    await due(playout)
+    clock.now_s += 10
+    assert playout.queued_ms == 0
+    playout.clear()
+    assert await due(playout) == [Clear()]
+    playout.clear()
+    assert await due(playout) == []
+
+
 async def test_end_wakes_everyone(playout: Playout) -> None:
     putting = await put_all(playout, 1000)
     await due(playout)
