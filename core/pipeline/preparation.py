@@ -13,23 +13,23 @@ class Preparation:
         self._maker = maker
         self._prepared: PreparedReply | None = None
 
-    async def prepare(self, question: Question) -> None:
+    def prepare(self, question: Question) -> None:
         """Begins the reply, unless it is this one that is being made."""
         if self._prepared is None or self._prepared.heard != question.heard:
-            await self.drop()
+            self.drop()
             self._prepared = self._begin(question)
 
-    async def take(self, question: Question) -> PreparedReply:
+    def take(self, question: Question) -> PreparedReply:
         """The reply to the question, begun now where another one was expected. What it asks for may happen."""
-        await self.prepare(question)
+        self.prepare(question)
         prepared, self._prepared = self._prepared or self._begin(question), None
         prepared.take()
         return prepared
 
-    async def drop(self) -> None:
+    def drop(self) -> None:
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
-            await prepared.cancel()
+            prepared.cancel()
 
     def _begin(self, question: Question) -> PreparedReply:
         return PreparedReply(question.heard, question.reply(self._dialogue), self._maker, question.effects)

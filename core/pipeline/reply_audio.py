@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from core.dialogue.action import Action
 from core.dialogue.reply import Reply
@@ -48,7 +49,7 @@ class ReplyTimes:
 
 @dataclass(slots=True)
 class ReplyMaker:
-    """Makes the audio of replies for one call."""
+    """Makes the audio of replies for one call, and owns the work on them."""
 
     generator: Generator
     synthesizer: Synthesizer
@@ -58,6 +59,23 @@ class ReplyMaker:
     session_id: str
     sample_rate_hz: int
     requests: Requests = field(default_factory=Requests)
+    _replies: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """The work on a reply, until it has stopped; nobody need wait for that. Needs a running loop."""
+        task = asyncio.get_running_loop().create_task(work, name="reply")
+        self._replies.add(task)
+        task.add_done_callback(self._replies.discard)
+        return task
+
+    async def stop(self) -> None:
+        """The call is over."""
+        replies = set(self._replies)
+        for task in replies:
+            task.cancel()
+        if replies:
+            await asyncio.wait(replies, timeout=STOP_TIMEOUT_S)
+        await self.requests.stop()
 
     def answer(self, reply: Reply, effects: Effects) -> Answer:
         """The reply's words; `effects` is what was done for its question already."""
@@ -79,7 +97,8 @@ class ReplyMaker:
                 log.warning("reply without a sound")
                 for piece in self._instead(self.settings.way_out_message, times):
                     yield piece
-        except (ProviderError, ValueError, TimeoutError) as error:
+        except Exception as error:
+            # Of whatever kind: the caller must not be left in silence.
             stage = "tts" if times.answered_s else "llm"
             metrics.PROVIDER_FAILURES.labels(stage).inc()
             # What a provider cannot say, its error may quote.
@@ -140,7 +159,7 @@ class PreparedReply:
     """A reply whose audio is being made while the caller may still go on speaking.
 
     What has been made is kept until it is read; the length of a reply, which the model's `max_tokens` bounds,
-    bounds it. Needs a running loop.
+    bounds it.
     """
 
     def __init__(self, heard: str, reply: Reply, maker: ReplyMaker, effects: Effects | None = None) -> None:
@@ -151,8 +170,8 @@ class PreparedReply:
         self._taken = asyncio.Event()
         self._pieces: list[Piece] = []
         self._news = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._make(maker), name="reply")
-        self._task.add_done_callback(self._note_made)
+        self._task = maker.begin(self._make(maker))
+        self._task.add_done_callback(lambda _: self._news.set())
 
     @property
     def action(self) -> Action:
@@ -184,16 +203,9 @@ class PreparedReply:
                 return
             await self._news.wait()
 
-    async def cancel(self) -> None:
-        """Stops the work on it, on the providers' side too."""
+    def cancel(self) -> None:
+        """Stops the work on it, on the providers' side too, however long one of them takes."""
         self._task.cancel()
-        await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
-
-    def _note_made(self, task: asyncio.Task[None]) -> None:
-        self._news.set()
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            log.error("reply broke off", extra={"error": type(error).__name__})
 
     async def _make(self, maker: ReplyMaker) -> None:
         async for piece in maker.pieces(self._answer, self.times, self._taken):

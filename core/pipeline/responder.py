@@ -79,7 +79,7 @@ class Responder(FrameProcessor):
                 await self._stop_speaking()
                 return
             case InterimTranscriptionFrame(text=text, result=Transcript(is_stable=True)):
-                await self._preparation.prepare(self._interrupted.question.then(text))
+                self._preparation.prepare(self._interrupted.question.then(text))
             case TranscriptionFrame(text=text, result=result):
                 await self._answer_turn(text, result)
             case UserStartedSpeakingFrame():
@@ -118,10 +118,10 @@ class Responder(FrameProcessor):
         self._idle.stop()
         self._keys.stop()
         self._outage.end()
-        await self._preparation.drop()
+        self._preparation.drop()
         await self._speaking.stop()
         await self._leaving.stop()
-        await self._maker.requests.stop()
+        await self._maker.stop()
 
     # What the caller says
 
@@ -129,13 +129,13 @@ class Responder(FrameProcessor):
         ended, self._turn_ended = self._turn_ended, None
         question = self._interrupted.question.then(text)
         if self._caller_speaking:
-            await self._preparation.drop()
+            self._preparation.drop()
             # They went on before this transcript was there: the rest belongs to it.
             self._interrupted.question = question
             return
         if self._keys.held_back:
             # They are what is answered; what was said meanwhile is remembered.
-            await self._preparation.drop()
+            self._preparation.drop()
             if text:
                 self._dialogue.conversation.begin(text)
         elif question:
@@ -150,12 +150,12 @@ class Responder(FrameProcessor):
     async def _answer(self, question: Question, turn: TurnRecord) -> None:
         self._interrupted.question = Question()
         self._idle_prompts = 0
-        prepared = await self._preparation.take(question)
+        prepared = self._preparation.take(question)
         await self._speak(prepared, turn, self._dialogue.conversation.begin(question.heard), question)
 
     async def _answer_nothing(self, result: object) -> None:
         """A turn without words: a noise, or a recogniser that is away. What it interrupted goes on."""
-        await self._preparation.drop()
+        self._preparation.drop()
         reason = result.rejected_reason if isinstance(result, Transcript) else ""
         log.info("turn without words", extra={"reason": reason, "goes_on": self._interrupted.rest is not None})
         if self._interrupted.rest is not None:
@@ -201,7 +201,7 @@ class Responder(FrameProcessor):
         """The caller interrupts: what is under way ends here."""
         for utterance in await self._speaking.interrupt():
             self._interrupted.note(utterance)
-        await self._preparation.drop()
+        self._preparation.drop()
 
     # What the caller heard
 

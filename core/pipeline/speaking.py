@@ -203,4 +203,4 @@ class Speaking:
         if utterance.sender is not None:
             await self._processor.cancel_task(utterance.sender)
             utterance.sender = None
-        await utterance.prepared.cancel()
+        utterance.prepared.cancel()

@@ -9,7 +9,7 @@ from core.dialogue.settings import DialogueSettings
 from core.providers.asr.scripted import ScriptedRecognizer
 from core.providers.llm.scripted import ScriptedGenerator
 from core.providers.tts.scripted import ScriptedSynthesizer
-from tests.core.pipeline.conftest import BrokenSynthesizer, Place, Setup
+from tests.core.pipeline.conftest import BrokenGenerator, BrokenSynthesizer, Place, Setup
 
 
 class _HangingGenerator(ScriptedGenerator):
@@ -58,6 +58,19 @@ async def test_a_voice_that_cannot_say_a_text_is_apologised_for(place: Place) ->
     talk = await place(setup)
     await talk.heard_out(0)
     synthesizer.broken = ValueError("no such sound")
+
+    talk.say()
+    turn = await talk.heard_out(1)
+
+    assert turn.spoken == setup.dialogue.apology_message
+
+
+async def test_a_provider_that_fails_as_none_should_is_apologised_for_too(place: Place) -> None:
+    setup = Setup(
+        recognizer=ScriptedRecognizer(["What colour is it?"]), generator=BrokenGenerator(["It "], KeyError("delta"))
+    )
+    talk = await place(setup)
+    await talk.heard_out(0)
 
     talk.say()
     turn = await talk.heard_out(1)

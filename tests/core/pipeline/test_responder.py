@@ -272,3 +272,36 @@ async def test_a_call_that_ends_during_a_transfer_leaves_nothing_behind(
     talk.caller.hang_up()
 
     assert (await talk.end()).reason is EndReason.CALLER_HUNG_UP
+
+
+class _StubbornGenerator(ScriptedGenerator):
+    """Says nothing while it is stubborn, and stops only long after it was told to."""
+
+    stubborn = True
+
+    async def generate(self, *_: object) -> AsyncGenerator[str, None]:
+        if self.stubborn:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(5.0)
+        yield "It is blue."
+
+
+async def test_who_interrupts_is_answered_though_the_model_does_not_stop(place: Place) -> None:
+    generator = _StubbornGenerator()
+    setup = Setup(
+        recognizer=ScriptedRecognizer(["What colour is it?", "And why?"], repeat=False),
+        generator=generator,
+        session=SessionSettings(welcome_message=""),
+        dialogue=DialogueSettings(idle_timeout_s=0, filler_after_ms=5000),
+    )
+    talk = await place(setup)
+    talk.say("What colour?")
+    await talk.until(lambda: talk.record.turns)
+    generator.stubborn = False
+
+    talk.say("Why?")
+    turn = await talk.heard_out(1)
+
+    assert (turn.heard, turn.spoken) == ("What colour is it? And why?", "It is blue.")
