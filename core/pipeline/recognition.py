@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,7 +47,7 @@ class Recognition(FrameProcessor):
         self._rate_hz = sample_rate_hz
         self._phrases = phrases
         self._stream: RecognitionStream | None = None
-        self._settling = Settling()
+        self._settling = Settling(time.monotonic)
         self._away = False
         self._runner: asyncio.Task[None] | None = None
         self._utterance_id = 0

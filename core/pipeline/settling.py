@@ -1,6 +1,5 @@
 """When words are stable of a recogniser that does not say so: the caller has paused, and they stay the same."""
 
-import time
 from collections.abc import Callable
 
 from core.providers.base import Transcript
@@ -12,7 +11,7 @@ SETTLE_S = 0.3
 class Settling:
     """Follows one call's transcripts and pauses."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._paused = False
         self._text = ""

@@ -1,6 +1,7 @@
 """A conversation on a loopback leg, with providers that a test can script and break."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from core.providers.base import GenerationParameters, Generator, Providers, Reco
 from core.providers.llm.scripted import ScriptedGenerator
 from core.providers.tts.scripted import ScriptedSynthesizer
 from core.transports.loopback import LoopbackCaller, LoopbackTransport
+from tests.support.virtual_time import VirtualTime
 from tests.support.voices import speech
 
 KNOWLEDGE = Knowledge(
@@ -85,8 +87,9 @@ Place = Callable[[Setup], Awaitable[Talk]]
 
 
 @pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    """Places calls; ends them, and looks for what they leave behind."""
+async def place(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    """Places calls in virtual time; ends them, and looks for what they leave behind."""
+    monkeypatch.setattr(time, "monotonic", VirtualTime(asyncio.get_running_loop()).now)
     transport = LoopbackTransport()
     talks: list[Talk] = []
     pending: dict[str, tuple[Talk, Conversations]] = {}

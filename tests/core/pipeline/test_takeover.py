@@ -1,6 +1,6 @@
 """A conversation in which a provider dies in the middle of an answer or a turn, and the next one goes on.
 
-With `--log-cli-level=INFO` the tests tell how long it took.
+With `--log-cli-level=INFO` the tests tell how long it took, but for the work of our own, which takes no virtual time.
 """
 
 import asyncio
@@ -189,7 +189,7 @@ async def test_a_clause_whose_voice_dies_is_ended_by_the_next_one(place: Place) 
     assert well.said[0] != FIRST_CLAUSE, "what was spoken is not spoken again"
     assert FIRST_CLAUSE.endswith(well.said[0])
     made_s = well.first_audio_made_s - dying.failed_s
-    assert 0.05 <= made_s < 0.3
+    assert 0.04 < made_s < 0.3
     assert wire.longest_silence_s() < 0.6
     log.info("%s: audio %.3f s after the failure", "voice broke in mid-clause", made_s)
 
@@ -206,7 +206,7 @@ async def test_a_turn_whose_recogniser_never_ends_it_is_heard_by_the_next_one(pl
 
     assert (turn.heard, turn.spoken) == (QUESTION, FIRST_CLAUSE)
     waited_s = turn.started_s - silent.streams[0].finalized_s
-    assert 0.5 <= waited_s < 1.2
+    assert 0.49 < waited_s < 1.2
     log.info("%s: audio %.3f s after the failure", "final never came, budget 0.5 s", waited_s)
 
 
