@@ -89,7 +89,8 @@ class Core:
         application = management.build(self._settings[ManagementSettings], self._registry, self, self._outbound)
         for transport in self._transports:
             application.add_routes(transport.routes)
-        web_runner = web.AppRunner(application, access_log=None)
+        # Nobody who should sends compressed bodies; one that is broken would be an error of the server's.
+        web_runner = web.AppRunner(application, access_log=None, auto_decompress=False)
         await web_runner.setup()
         try:
             async with self._lifecycle.signals(), asyncio.TaskGroup() as group:

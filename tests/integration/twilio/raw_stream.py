@@ -40,7 +40,13 @@ class RawCall:
     async def instructions(self) -> Verb:
         """What the webhook is answered with."""
         agent = self._exchange.agent
-        fields = {"CallSid": self.sid, "From": self._caller, "To": self._called, "Direction": "inbound"}
+        fields = {
+            "CallSid": self.sid,
+            "From": self._caller,
+            "To": self._called,
+            "Direction": "inbound",
+            "CallStatus": "ringing",
+        }
         # Two requests with the same fields would be the same request twice.
         fields["Timestamp"] = secrets.token_hex(4)
         status, text = await self._exchange.twilio.post(agent, agent.webhook("voice"), fields)

@@ -75,6 +75,34 @@ async def test_webhooks_without_a_right_signature_are_refused(around: Surroundin
     await nothing_came_of_it(around, *before)
 
 
+async def test_webhooks_that_make_no_sense_are_refused(around: Surroundings) -> None:
+    twilio, agent = around.exchange.twilio, around.exchange.agent
+    source = random.Random(SEED)
+    before = await recent_calls(around), await around.line.core.held()
+    url = agent.webhook("voice")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    bodies: list[tuple[bytes, dict[str, str]]] = [
+        (b"CallSid=CA1&From=" + b"1" * 200_000, form),
+        (b"&".join(b"f%d=1" % number for number in range(1000)), form),
+        (b"CallSid=%ff%fe&From=%00", form),
+        (b'{"CallSid": "CA1"}', {"Content-Type": "application/json"}),
+        (b"", form),
+        *((source.randbytes(500), {**form, "Content-Encoding": each}) for each in ("gzip", "deflate", "none")),
+        *((source.randbytes(2000), form) for _ in range(20)),
+    ]
+    statuses: Counter[int] = Counter()
+    async with aiohttp.ClientSession() as session:
+        signed = {**twilio.forwarded(url), "X-Twilio-Signature": twilio.signature(url, {})}
+        for body, headers in bodies:
+            async with session.post(agent.reached(url), data=body, headers=headers | signed) as response:
+                statuses[response.status] += 1
+        for method in ("GET", "PUT", "DELETE", "OPTIONS", "PATCH"):
+            async with session.request(method, agent.reached(url)) as response:
+                assert response.status == 405
+    assert set(statuses) <= {400, 403}, statuses
+    await nothing_came_of_it(around, *before)
+
+
 async def test_webhook_is_taken_once(around: Surroundings) -> None:
     twilio, agent = around.exchange.twilio, around.exchange.agent
     source = random.Random(SEED)
