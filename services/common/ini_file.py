@@ -25,11 +25,10 @@ def read_ini(path: Path) -> dict[str, dict[str, str]]:
         problem = f"{path}:{error.lineno}: {error.section}.{error.option} appears twice"
         raise ConfigurationError([problem]) from error
     except configparser.MissingSectionHeaderError as error:
-        problem = f"{path}:{error.lineno}: a [section] must come before {error.line.strip()!r}"
-        raise ConfigurationError([problem]) from error
+        raise ConfigurationError([f"{path}:{error.lineno}: a [section] must come before the first key"]) from error
     except configparser.ParsingError as error:
-        problems = [f"{path}:{line}: expected `key = value`, found {text}" for line, text in error.errors]
-        raise ConfigurationError(problems) from error
+        # The line itself may hold a secret.
+        raise ConfigurationError([f"{path}:{line}: expected `key = value`" for line, _ in error.errors]) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError([f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"]) from error
     except OSError as error:

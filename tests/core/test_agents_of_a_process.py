@@ -134,6 +134,35 @@ async def test_a_changed_file_answers_the_next_call_while_the_one_that_is_up_goe
     assert restart["keys"] == "outbound.max_concurrent"
 
 
+async def test_a_file_that_cannot_be_read_changes_nothing_for_calls_that_are_up_or_come(
+    configuration: Path, opensips: OpenSipsStandIn
+) -> None:
+    write(configuration, "[agent.sales]\nmatch = ^sales$\n")
+    async with serving(configuration, opensips) as process:
+        call = await connected(opensips, "sales")
+        await asyncio.to_thread(configuration.unlink)
+        process.hang_up_signal()
+        await process.reloads("refused", 1)
+        await asyncio.to_thread(configuration.mkdir)
+        process.hang_up_signal()
+        await process.reloads("refused", 2)
+        await asyncio.to_thread(configuration.rmdir)
+        write(configuration, "[agent.sales]\nmatch = ^sales$\nsession.welcome_mess")
+        process.hang_up_signal()
+        await process.reloads("refused", 3)
+        assert (await process.get("/api/v1/status"))[1]["active_calls"] == 1
+        assert (await call.bye()).status == 200
+        await opensips.settled()
+        assert (await answered(process, opensips, "sales"))["agent"] == "sales"
+        lines = await ended(process)
+    refused = [line["problem"] for line in lines if line["message"] == "configuration not reloaded"]
+    assert refused == [
+        f"{configuration}: cannot be read: No such file or directory",
+        f"{configuration}: cannot be read: Is a directory",
+        f"{configuration}:8: expected `key = value`",
+    ]
+
+
 @pytest.mark.parametrize("signals", [1, 3])
 async def test_a_signal_while_draining_changes_nothing(
     configuration: Path, opensips: OpenSipsStandIn, signals: int

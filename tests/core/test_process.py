@@ -33,6 +33,7 @@ class CoreProcess:
     """One core, from its start to its exit code."""
 
     def __init__(self, process: asyncio.subprocess.Process, http_port: int) -> None:
+        self.token = ""
         self._process = process
         self._http_port = http_port
         self.out, self.err = (
@@ -40,11 +41,12 @@ class CoreProcess:
             asyncio.ensure_future(self._lines(process.stderr)),
         )
 
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._http_port}{path}"
+
     async def get(self, path: str) -> tuple[int, Any]:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{self._http_port}{path}") as reply,
-        ):
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(self.url(path)) as reply:
             return reply.status, await reply.json()
 
     async def ready(self) -> None:
@@ -72,7 +74,7 @@ class CoreProcess:
         wanted = f'oavc_reloads_total{{outcome="{outcome}"}} {float(count)}'
         async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
             while True:
-                async with session.get(f"http://127.0.0.1:{self._http_port}/metrics") as reply:
+                async with session.get(self.url("/metrics")) as reply:
                     if wanted in await reply.text():
                         return
                 await asyncio.sleep(0.02)

@@ -281,8 +281,8 @@ def test_an_ini_file_is_read_as_it_stands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b"port = 1\n", ":1: a [section] must come before 'port = 1'"),
-        (b"[a]\nport\n", ":2: expected `key = value`, found 'port\\n'"),
+        (b"port = 1\n", ":1: a [section] must come before the first key"),
+        (b"[a]\ntoken a-secret\n", ":2: expected `key = value`"),
         (b"[a]\nx=1\nx=2\n", ":3: a.x appears twice"),
         (b"[a]\nx=1\n[a]\n", ":3: section [a] appears twice"),
         (b"[a]\nx=\xff\n", ": not UTF-8 text (invalid start byte at byte 6)"),
