@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 
 import pydantic
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,7 +39,8 @@ def _is_local(request: web.Request) -> bool:
 
     The name that was asked for counts: a page in a browser here can have its own name lead to us.
     """
-    if any(name in request.headers for name in _SIGNS_OF_A_PROXY):
+    # Some proxies say nothing of themselves, unless they are told to, and ask in HTTP/1.0 (nginx, proxy_http_version).
+    if request.version < HttpVersion11 or any(name in request.headers for name in _SIGNS_OF_A_PROXY):
         return False
     return _is_loopback(request.remote) and (_host(request) == "localhost" or _is_loopback(_host(request)))
 

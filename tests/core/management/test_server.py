@@ -274,6 +274,15 @@ async def test_what_a_proxy_on_this_machine_passes_on_is_not_this_machines(
     assert reply.status == (200 if local else 403)
 
 
+async def test_a_proxy_that_says_nothing_of_itself_is_known_by_its_old_http(client: Client) -> None:
+    assert client.port is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(b"GET /api/v1/calls HTTP/1.0\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"403"
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_token_of_arbitrary_bytes_is_refused_as_any_other(serve: Serve) -> None:
     client = await serve(ManagementSettings(token=pydantic.SecretStr("s3cret")))
     assert client.port is not None
