@@ -129,6 +129,10 @@ class MediaSocket:
                 await self._socket.close(code=code)
         except (TimeoutError, ConnectionError, RuntimeError):
             self.abort()
+        transport = self._request.transport
+        if transport is not None and transport.get_write_buffer_size():
+            # Nobody reads it, and the event loop would wait for somebody to.
+            self.abort()
 
     def abort(self) -> None:
         """Lets go of the connection at once. Never raises."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -19,6 +19,8 @@ from core.transports.twilio.signatures import SignatureCheck
 from core.transports.twilio.streams import Streams
 from core.transports.twilio.tokens import Claims
 from core.transports.twilio.webhooks import Webhook, WebhookRefused, Webhooks, instructions, refused, user_part
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +77,8 @@ class TwilioTransport:
             route
             for root in roots
             for route in (
-                web.post(f"{root}/voice", self._voice),
-                web.post(f"{root}/status", self._status),
+                *self._webhook(f"{root}/voice", self._voice),
+                *self._webhook(f"{root}/status", self._status),
                 web.post(f"{root}/dialled", self._dialled),
                 web.get(f"{root}/stream/{{token}}", self._streams.open),
             )
@@ -106,13 +108,18 @@ class TwilioTransport:
             called, caller, self._at.http(f"{path}/voice{query}"), self._at.http(f"{path}/status")
         )
 
+    @staticmethod
+    def _webhook(path: str, handler: Handler) -> Sequence[web.AbstractRouteDef]:
+        """Twilio's console offers both methods."""
+        return web.post(path, handler), web.get(path, handler, allow_head=False)
+
     async def _voice(self, request: web.Request) -> web.Response:
         """A call has come in, or one that we placed was answered."""
         try:
             webhook = await self._webhooks.read(request)
         except WebhookRefused as error:
             return refused(request, error.reason)
-        return self._answer(webhook, webhook.parameters, twiml.reject())
+        return self._answer(webhook, webhook.parameters, twiml.reject() if webhook.rings else twiml.hang_up())
 
     async def _status(self, request: web.Request) -> web.Response:
         """A call has changed its state; that it is over may be news to a stream that lingers."""

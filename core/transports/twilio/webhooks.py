@@ -38,8 +38,8 @@ class Webhook:
     """A request of Twilio's that was found to be one.
 
     Attributes:
-        fields: its form.
-        parameters: those of its URL.
+        fields: what Twilio says.
+        parameters: what its URL says beside.
         at: the address under which Twilio knows us.
     """
 
@@ -50,6 +50,13 @@ class Webhook:
     @property
     def call_sid(self) -> str:
         return self.fields["CallSid"]
+
+    @property
+    def rings(self) -> bool:
+        """Whether the call has not been answered by anybody, and can be rejected."""
+        return self.fields.get("CallStatus") == "ringing" and not self.fields.get("Direction", "").startswith(
+            "outbound"
+        )
 
 
 class Webhooks:
@@ -75,16 +82,21 @@ class Webhooks:
         """
         at = self.at(request)
         body = await _body(request)
-        fields = _form(body) if request.content_type == "application/x-www-form-urlencoded" else MultiDict[str]()
+        form = _form(body) if request.content_type == "application/x-www-form-urlencoded" else MultiDict[str]()
         if self._signatures is not None:
             try:
-                self._signatures.check(at.requested(request), request.headers, fields, body)
+                self._signatures.check(at.requested(request), request.headers, form, body)
             except SignatureRefused as refused:
                 raise WebhookRefused(refused.reason) from refused
+        parameters = {name: value for name, value in request.query.items() if name != "bodySHA256"}
+        fields = dict(form)
+        if request.method == "GET":
+            # Both stand in the query then: Twilio's own names begin with a capital letter.
+            fields = {name: value for name, value in parameters.items() if name[:1].isupper()}
+            parameters = {name: value for name, value in parameters.items() if name not in fields}
         if not _CALL_SID.fullmatch(fields.get("CallSid", "")):
             raise WebhookRefused("no_call")
-        parameters = {name: value for name, value in request.query.items() if name != "bodySHA256"}
-        return Webhook(dict(fields), parameters, at)
+        return Webhook(fields, parameters, at)
 
 
 def refused(request: web.Request, reason: str, status: int = 403) -> web.Response:

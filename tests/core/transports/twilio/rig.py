@@ -221,6 +221,7 @@ class Rig:
             self.settings, self._admission, (control or self.control) if credentials else None
         )
         self.root = ""
+        self.runner: web.AppRunner | None = None
         self.client = aiohttp.ClientSession()
         self.phones: list[Phone] = []
         self.running: asyncio.Task[None] | None = None
@@ -277,6 +278,13 @@ class Rig:
         await phone.start(changes.get("CallSid", CALL_SID))
         return phone, await self.handler.leg()
 
+    @property
+    def connections(self) -> list[asyncio.Transport]:
+        """That the server holds."""
+        assert self.runner is not None
+        assert self.runner.server is not None
+        return [each.transport for each in self.runner.server.connections if each.transport is not None]
+
     async def stop(self) -> None:
         """The process ends."""
         assert self.running is not None
@@ -306,6 +314,7 @@ async def running(
     application.add_routes(rig.transport.routes)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
+    rig.runner = runner
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]

@@ -309,7 +309,7 @@ async def test_line_is_silent_no_longer_than_the_stream_takes_to_close_though_th
 
 async def test_hang_up_that_fails_in_an_unknown_way_ends_no_other_call(rig: Rig) -> None:
     _, first = await rig.call(CallSid="CA1")
-    other, second = await rig.call(CallSid="CA2")
+    await rig.call(CallSid="CA2")
     rig.control.failure = RuntimeError("broken")
     rig.handler.over.set()
     await first.hang_up(EndReason.OPERATOR)

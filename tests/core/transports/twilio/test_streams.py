@@ -11,7 +11,7 @@ import pytest
 from aiohttp import WSCloseCode
 from prometheus_client import REGISTRY
 
-from core.leg import AudioReceived, DigitReceived, EndReason, LegEnded
+from core.leg import AudioReceived, CallLeg, DigitReceived, EndReason, LegEnded
 from tests.core.transports.twilio.rig import CALL_SID, STREAM_SID, Phone, Rig, media, running, start
 
 
@@ -167,27 +167,48 @@ async def test_silent_stream_is_a_media_timeout_though_it_sends_other_things() -
         assert rig.control.hung_up == [CALL_SID]
 
 
+async def raw_call(rig: Rig) -> tuple[sockets.socket, CallLeg]:
+    """A call whose client reads no more. By hand: one of the library's would read ahead."""
+    url = await rig.stream_url()
+    host, port = rig.root.removeprefix("http://").split(":")
+    raw = sockets.socket()
+    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, (host, int(port)))
+    path = url.partition(host + ":" + port)[2]
+    await loop.sock_sendall(
+        raw,
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode(),
+    )
+    assert b"101" in await loop.sock_recv(raw, 1024)
+    text = json.dumps(start()).encode()
+    # Masked with zeros (RFC 6455 5.3).
+    await loop.sock_sendall(raw, bytes([0x81, 0xFE]) + len(text).to_bytes(2, "big") + bytes(4) + text)
+    return raw, await rig.handler.leg()
+
+
+async def test_connection_of_a_client_that_does_not_read_does_not_outlive_its_call() -> None:
+    async with running(lead_ms=5000) as rig:
+        raw, leg = await raw_call(rig)
+        [unread] = [each for each in rig.connections if each.get_extra_info("peername") == raw.getsockname()]
+        while not unread.get_write_buffer_size():
+            await leg.play(bytes(3200))
+            leg.clear_playback()
+            await asyncio.sleep(0)
+        await leg.hang_up(EndReason.AGENT_HUNG_UP)
+        rig.handler.over.set()
+        await rig.quiet()
+        await asyncio.sleep(0)
+        assert unread.get_write_buffer_size() == 0
+        assert unread not in rig.connections
+        raw.close()
+
+
 async def test_client_that_stops_reading_ends_the_call_within_a_bound() -> None:
     async with running(send_timeout_s=0.2, lead_ms=5000, media_timeout_s=30) as rig:
-        # By hand: a client of the library's would read ahead.
-        url = await rig.stream_url()
-        host, port = rig.root.removeprefix("http://").split(":")
-        raw = sockets.socket()
-        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-        raw.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(raw, (host, int(port)))
-        path = url.partition(host + ":" + port)[2]
-        await loop.sock_sendall(
-            raw,
-            f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode(),
-        )
-        assert b"101" in await loop.sock_recv(raw, 1024)
-        text = json.dumps(start()).encode()
-        # Masked with zeros (RFC 6455 5.3).
-        await loop.sock_sendall(raw, bytes([0x81, 0xFE]) + len(text).to_bytes(2, "big") + bytes(4) + text)
-        leg = await rig.handler.leg()
+        raw, leg = await raw_call(rig)
 
         async def talk() -> None:
             while True:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
@@ -140,6 +141,30 @@ async def test_busy_is_told_before_the_call_is_answered(rig: Rig) -> None:
     status, text = await rig.post(VOICE, rig.form())
     assert status == 200
     assert [(verb.tag, verb.attrib) for verb in ElementTree.fromstring(text)] == [("Reject", {"reason": "busy"})]
+
+
+async def test_call_that_was_answered_is_not_rejected_but_ended(rig: Rig) -> None:
+    rig.refusal = Busy()
+    for changes in ({"Direction": "outbound-api", "CallStatus": "in-progress"}, {"CallStatus": "in-progress"}):
+        assert "<Hangup/>" in (await rig.post(VOICE, rig.form(**changes)))[1]
+
+
+async def test_webhooks_may_be_asked_for_by_get(rig: Rig) -> None:
+    path = f"{VOICE}?{urlencode({'agent': 'garage', **rig.form()})}"
+    signature = {"X-Twilio-Signature": RequestValidator(AUTH_TOKEN).compute_signature(rig.root + path, {})}
+    async with rig.client.head(rig.root + path, headers=signature) as response:
+        assert response.status == 405
+    async with rig.client.get(rig.root + path + "&x=1", headers=signature) as response:
+        assert (response.status, await response.text()) == (403, "signature wrong\n")
+    async with rig.client.get(rig.root + path, headers=signature) as response:
+        assert response.status == 200
+        phone = await rig.open(stream_url(await response.text()))
+    async with rig.client.get(rig.root + path, headers=signature) as response:
+        assert (response.status, await response.text()) == (403, "signature replayed\n")
+    await phone.start()
+    info = (await rig.handler.leg()).info
+    assert (info.caller, info.called) == ("+15550100", "+15550199")
+    assert info.parameters == {"agent": "garage", "direction": "inbound"}
 
 
 async def test_draining_takes_no_more_calls_but_those_that_are_up_go_on(rig: Rig) -> None:
