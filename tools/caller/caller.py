@@ -114,8 +114,10 @@ class _Playing:
             return record
         except LineError as error:
             record.failures.append(str(error))
-        self._since_ns = trace.replied_ns or time.time_ns()
-        self._observer.picked_up((self._since_ns - (trace.invited_ns or self._since_ns)) / _NS_PER_MS)
+        replied_ns = trace.replied_ns or time.time_ns()
+        # The greeting may be on the phone before this loop has read the reply.
+        self._since_ns = trace.invited_ns or replied_ns
+        self._observer.picked_up((replied_ns - self._since_ns) / _NS_PER_MS)
         await self._converse()
         trace.ended_ns = trace.ended_ns or time.time_ns()
         await asyncio.sleep(_LINGER_S)
