@@ -87,9 +87,14 @@ Place = Callable[[Setup], Awaitable[Talk]]
 
 
 @pytest.fixture
-async def place(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
-    """Places calls in virtual time; ends them, and looks for what they leave behind."""
+async def passing_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How time passes during a call: virtually, unless a module has it otherwise."""
     monkeypatch.setattr(time, "monotonic", VirtualTime(asyncio.get_running_loop()).now)
+
+
+@pytest.fixture
+async def place(passing_time: None) -> AsyncIterator[Place]:
+    """Places calls; ends them, and looks for what they leave behind."""
     transport = LoopbackTransport()
     talks: list[Talk] = []
     pending: dict[str, tuple[Talk, Conversations]] = {}

@@ -35,6 +35,11 @@ HOURS, CARDS = (entry.answer for entry in KNOWLEDGE.entries)
 QUESTIONS = ("When are you open?", "Can I pay by card?")
 
 
+@pytest.fixture
+def passing_time() -> None:
+    """Really: what is on a wire between threads keeps no virtual time from passing."""
+
+
 class VoskLike(ToneEngine):
     """Hears as it goes, cannot be asked twice, and reads the next of the lines in each utterance, always late."""
 
