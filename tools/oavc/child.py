@@ -81,6 +81,11 @@ class Child:
         assert self._process is not None, "not started"
         return await self._process.wait()
 
+    def reload(self) -> None:
+        """SIGHUP, unless it has ended."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
+
     async def stop(self, timeout_s: float) -> None:
         """SIGTERM, and SIGKILL for one that does not end in time."""
         process, self._process = self._process, None

@@ -93,6 +93,10 @@ class Stack:
         ended = done.pop()
         return waiting[ended], ended.result()
 
+    def reload(self) -> None:
+        """Has core read its configuration again: the services do so only when they start."""
+        self.children[0].reload()
+
     @property
     def startup_s(self) -> dict[str, float]:
         return {child.name: child.startup_s for child in self.children if child.startup_s is not None}

@@ -1,4 +1,7 @@
-"""Starts core, asr, llm and tts on this machine as configured, shows their logs, and stops them on Ctrl-C."""
+"""Starts core, asr, llm and tts on this machine as configured, shows their logs, and stops them on Ctrl-C.
+
+SIGHUP is passed on to core, which reads its configuration again; that of a terminal that is closed stops all.
+"""
 
 import argparse
 import asyncio
@@ -6,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from core.settings import config_file
@@ -47,7 +50,7 @@ async def _run(layout: Layout, *, shown: bool) -> int:
         for name in sorted(elsewhere):
             host, port = layout.services[name]
             tell(f"{name} is expected at {host}:{port}")
-        stopping = asyncio.create_task(_stop_requested())
+        stopping = asyncio.create_task(_stop_requested(stack.reload))
         try:
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(_until_ready(stack, layout))
@@ -81,16 +84,26 @@ async def _first_of(stopping: asyncio.Task[None], starting: asyncio.Task[None]) 
         starting.cancel()
 
 
-async def _stop_requested() -> None:
+async def _stop_requested(reload: Callable[[], None]) -> None:
+    """Returns once all are to stop; meanwhile calls `reload` where that is asked for."""
     requested = asyncio.Event()
+    on_a_terminal = sys.stdin.isatty()
+
+    def hung_up() -> None:
+        # A terminal that was closed is none any more.
+        if on_a_terminal and not sys.stdin.isatty():
+            requested.set()
+        else:
+            reload()
+
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, requested.set)
+    actions = {signal.SIGINT: requested.set, signal.SIGTERM: requested.set, signal.SIGHUP: hung_up}
+    for number, action in actions.items():
+        loop.add_signal_handler(number, action)
     try:
         await requested.wait()
     finally:
-        for number in numbers:
+        for number in actions:
             loop.remove_signal_handler(number)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,7 +57,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 
 def write(folder: Path, source: str) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     # Regular packages: a folder without __init__ would give way to the real one.
     for package in (folder, folder.parent):
         (package / "__init__.py").touch()
@@ -93,7 +95,7 @@ async def test_up_runs_until_told_to_stop_and_shows_the_logs(
 ) -> None:
     stop = asyncio.Event()
 
-    async def requested() -> None:
+    async def requested(_reload: Callable[[], None]) -> None:
         await stop.wait()
 
     monkeypatch.setattr(up, "_stop_requested", requested)
@@ -120,7 +122,7 @@ async def test_up_can_be_stopped_while_it_starts(
 ) -> None:
     (tmp_path / "services/tts/__main__.py").write_text("import signal; signal.pause()")
 
-    async def requested() -> None:
+    async def requested(_reload: Callable[[], None]) -> None:
         await asyncio.sleep(0.2)
 
     monkeypatch.setattr(up, "_stop_requested", requested)
@@ -129,11 +131,51 @@ async def test_up_can_be_stopped_while_it_starts(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_signals_ask_up_to_stop(number: signal.Signals) -> None:
-    waiting = asyncio.create_task(up._stop_requested())
+    waiting = asyncio.create_task(up._stop_requested(lambda: None))
     await asyncio.sleep(0)
     signal.raise_signal(number)
     async with asyncio.timeout(2):
         await waiting
+
+
+class Terminal:
+    """Standard input, until it is closed."""
+
+    closed = False
+
+    def isatty(self) -> bool:
+        return not self.closed
+
+
+async def test_hang_up_reloads_and_that_of_a_closed_terminal_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdin", terminal)
+    reloaded = asyncio.Event()
+    waiting = asyncio.create_task(up._stop_requested(reloaded.set))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2):
+        signal.raise_signal(signal.SIGHUP)
+        await reloaded.wait()
+        assert not waiting.done()
+        terminal.closed = True
+        signal.raise_signal(signal.SIGHUP)
+        await waiting
+
+
+async def test_reload_is_for_core_alone(layout: Layout, tmp_path: Path) -> None:
+    told = "import signal\nsignal.signal(signal.SIGHUP, lambda *_: print('told', flush=True))\n"
+    write(tmp_path / "core", told + CORE)
+    async with Stack(layout, for_calls=False) as running:
+        await running.ready()
+        running.reload()
+        async with asyncio.timeout(10):
+            while "told" not in running.children[0].log_path.read_text():
+                await asyncio.sleep(0.02)
+        # SIGHUP would have ended the others, which do not know it.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await running.any_ends()
+    running.reload()
 
 
 def test_private_layout_touches_loopback_only_and_no_port_twice() -> None:
