@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.asr.engine import SAMPLE_RATE_HZ, Engine, Samples, Transcript
 from services.asr.phantoms import Rejection, unbelieved
@@ -22,6 +22,8 @@ _PENDING_MAX_S = 20.0
 # So many finals may be on their way before the client waits.
 _FINISHING_MAX = 4
 _OUTBOX_MAX = 8
+# Kaldi's words come so much later than its audio (five of six last words with the packaged model, none without).
+_SETTLING_S = 0.4
 # After a reading that was not believed.
 _REST_S = 2.0
 # A reading is forced by then, so that the audio of a client that wants no interim results does not pile up.
@@ -76,10 +78,11 @@ class Session:
         self._clock = asyncio.get_running_loop().time
         self._upsampler = Upsampler() if options.sample_rate_hz != SAMPLE_RATE_HZ else None
         self._segmenter = Segmenter(hearing.voice_activity.stream(), settings.vad_threshold, settings.margin_ms / 1000)
-        self._pause_s = settings.pause_ms / 1000
+        # Where silence is added, it must not be in the middle of a word.
+        pause_ms = settings.pause_ms if hearing.engine.repeatable else max(settings.pause_ms, settings.margin_ms)
+        self._pause_s = pause_ms / 1000
         self._utterance = self._begin()
         self._reading: asyncio.Task[None] | None = None
-        self._told: tuple[Utterance, Heard] | None = None
         self._priority = Priority.INTERIM
         self._read_s = self._clock()
         self._interval_s = hearing.engine.interim_interval_s
@@ -150,8 +153,6 @@ class Session:
             return
         paused = audio.quiet_s >= self._pause_s
         if self._settled():
-            if paused:
-                self._tell_stable()
             return
         if self._reading is None:
             if paused and self._clock() >= self._rest_until_s:
@@ -167,7 +168,7 @@ class Session:
 
     def _settled(self) -> bool:
         """Whether the latest reading is as good as a final one."""
-        return self._utterance.settled or (self._utterance.read_up and not self._hearing.engine.repeatable)
+        return self._utterance.settled or (self._utterance.read_up and self._utterance.audio.hushed)
 
     def _interim_is_due(self) -> bool:
         if self._utterance.audio.pending_s >= _UNREAD_MAX_S:
@@ -179,6 +180,8 @@ class Session:
 
     def _start(self, priority: Priority) -> None:
         self._priority = priority
+        if priority is Priority.STABLE and not self._hearing.engine.repeatable:
+            self._utterance.audio.add_silence(_SETTLING_S)
         self._reading = self._group.create_task(self._read(self._utterance, priority))
 
     async def _read(self, utterance: Utterance, priority: Priority) -> None:
@@ -207,18 +210,7 @@ class Session:
             # A client that does not read misses interim results, not finals.
             with contextlib.suppress(asyncio.QueueFull):
                 self.outbox.put_nowait(heard)
-            self._told = (utterance, heard)
         self._consider()
-
-    def _tell_stable(self) -> None:
-        """The pause came after the reading: its words are stable only now."""
-        if self._told is None:
-            return
-        utterance, heard = self._told
-        if utterance is self._utterance and not heard.stable:
-            self._told = (utterance, replace(heard, stable=True))
-            with contextlib.suppress(asyncio.QueueFull):
-                self.outbox.put_nowait(self._told[1])
 
     def _next_interval_s(self, seconds: float) -> float:
         """How long to wait after a reading that took so long."""

@@ -20,13 +20,13 @@ class Reading:
 
     Attributes:
         final: the engine's best; an interim reading is only quick.
-        speech_end: the speech it knows of, as `UtteranceAudio.speech_end`.
+        kept: what it knows of, as `UtteranceAudio.kept`.
         seconds: the engine took for it.
     """
 
     transcript: Transcript
     final: bool
-    speech_end: int
+    kept: tuple[int, bool]
     seconds: float
 
 
@@ -63,7 +63,7 @@ class Utterance:
     @property
     def read_up(self) -> bool:
         """Nothing was said since the latest reading."""
-        return self.reading is not None and self.reading.speech_end == self.audio.speech_end
+        return self.reading is not None and self.reading.kept == self.audio.kept
 
     @property
     def settled(self) -> bool:
@@ -83,10 +83,10 @@ class Utterance:
             return recognition.interim(lambda: self.superseded or self._scheduler.contended)
 
         self.superseded = False
-        transcript, speech_end, seconds = await self._pass(priority, work)
+        transcript, kept, seconds = await self._pass(priority, work)
         if transcript is None:
             return None
-        self.reading = Reading(self._timed(transcript), final, speech_end, seconds)
+        self.reading = Reading(self._timed(transcript), final, kept, seconds)
         return self.reading
 
     async def accept(self) -> None:
@@ -110,13 +110,13 @@ class Utterance:
         rejection = unbelieved(last.transcript, self.audio)
         return Outcome(Transcript() if rejection else last.transcript, rejection, last.seconds)
 
-    async def _pass(self, priority: Priority, work: Callable[[Recognition], T]) -> tuple[T, int, float]:
-        speech_end = 0
+    async def _pass(self, priority: Priority, work: Callable[[Recognition], T]) -> tuple[T, tuple[int, bool], float]:
+        kept = self.audio.kept
 
         def prepare() -> Callable[[], tuple[T, float]]:
-            nonlocal speech_end
+            nonlocal kept
             self.running = True
-            speech_end = self.audio.speech_end
+            kept = self.audio.kept
             samples = self.audio.take()
             return lambda: self._on_thread(samples, work)
 
@@ -124,7 +124,7 @@ class Utterance:
             result, seconds = await self._scheduler.run(priority, prepare)
         finally:
             self.running = False
-        return result, speech_end, seconds
+        return result, kept, seconds
 
     def _on_thread(self, samples: Samples, work: Callable[[Recognition], T]) -> tuple[T, float]:
         started_s = time.perf_counter()

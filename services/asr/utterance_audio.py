@@ -20,6 +20,7 @@ class UtteranceAudio:
         speech_s: time in which somebody spoke.
         speech_end: sample of the stream at which the last speech ended.
         quiet_s: time since then.
+        hushed: silence was added after the last speech.
         heard_s: time since the utterance was begun, silence included.
         peak_rms: of its loudest window, speech or not.
     """
@@ -34,6 +35,7 @@ class UtteranceAudio:
         self.speech_s = 0.0
         self.speech_end = 0
         self.quiet_s = 0.0
+        self.hushed = False
         self._probability_sum = 0.0
         self._pending: list[Samples] = []
         self._pending_size = 0
@@ -70,6 +72,7 @@ class UtteranceAudio:
         self._probability_sum += probability
         self.speech_end = end
         self.quiet_s = 0.0
+        self.hushed = False
 
     def append(self, samples: Samples, position: int) -> None:
         """Keeps samples that begin at this one of the stream."""
@@ -78,6 +81,17 @@ class UtteranceAudio:
         self._pending.append(samples)
         self._pending_size += len(samples)
         self._size += len(samples)
+
+    def add_silence(self, seconds: float) -> None:
+        """After what was said, in the place of the stream's own, which is not kept; once until more is said."""
+        if not self.hushed:
+            self.hushed = True
+            self.append(np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32), self._stream_position(self._size))
+
+    @property
+    def kept(self) -> tuple[int, bool]:
+        """Another one wherever a further reading may say more."""
+        return self.speech_end, self.hushed
 
     def take(self) -> Samples:
         """What was kept since the last time."""

@@ -61,6 +61,7 @@ class ToneEngine:
         calls: "interim" or "final" for each reading made, in order.
         hold: while set to an unset event, readings wait for it.
         failure: raised by every reading.
+        lag_s: of what it heard last, interim readings know nothing yet.
         counts: a reading says how many words were heard; so many words would be taken for a phantom.
         reads: what every reading says instead of what was heard.
     """
@@ -76,6 +77,7 @@ class ToneEngine:
     entered: threading.Event = field(default_factory=threading.Event)
     failure: Exception | None = None
     reads: Transcript | None = None
+    lag_s: float = 0.0
     counts: bool = False
     superseded: Callable[[], bool] = lambda: False
     options: list[RecognitionOptions] = field(default_factory=list)
@@ -129,7 +131,8 @@ class ToneRecognition:
             raise engine.failure
         if engine.reads is not None:
             return engine.reads
-        words = heard(self._samples)
+        lag = round(engine.lag_s * SAMPLE_RATE_HZ) if kind == "interim" else 0
+        words = heard(self._samples[: len(self._samples) - lag])
         readings = self._options.alternatives if kind == "final" else 0
         return Transcript(
             text=f"{len(words)} words" if engine.counts else " ".join(word.text for word in words),

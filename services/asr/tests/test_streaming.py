@@ -307,6 +307,30 @@ async def test_a_pause_after_the_reading_makes_its_words_stable(serve: Serve) ->
         assert (await stream.stable()).result.text == "hello book"
 
 
+async def test_last_words_of_an_engine_that_lags_are_there_before_they_are_stable(serve: Serve) -> None:
+    async with serve(ToneEngine(repeatable=False, lag_s=0.6)) as client:
+        stream = await client.stream(**CALL)
+        await stream.say(said("hello", "book") + PAUSE)
+        assert (await stream.stable()).result.text == "hello book"
+        await stream.say(said("table") + PAUSE)
+        assert (await stream.stable()).result.text == "hello book table"
+
+
+async def test_silence_within_a_word_is_not_made_longer(serve: Serve) -> None:
+    engine = ToneEngine(repeatable=False)
+    async with serve(engine) as client:
+        stream = await client.stream(**CALL, show_words=True)
+        await stream.say(said("hello", gap_s=0.2) + said("book") + PAUSE)
+        await stream.stable()
+        await stream.say(said("table") + PAUSE)
+        await stream.finalize()
+        words = (await stream.final()).result.words
+        assert [word.word for word in words] == ["hello", "book", "table"]
+        # The silence that was added is not in the stream.
+        assert words[1].start == pytest.approx(0.5, abs=0.04)
+        assert words[2].start == pytest.approx(0.85 + len(PAUSE) / 32_000, abs=0.04)
+
+
 async def test_engine_that_hears_as_it_goes_is_fed_without_interim_results(serve: Serve) -> None:
     engine = ToneEngine(repeatable=False)
     async with serve(engine) as client:

@@ -85,6 +85,19 @@ async def test_stream_through_the_service(vosk: Vosk, silero: SileroModel, serve
         assert 0 < final.result.confidence <= 1
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize("text", ["Yes please.", "Thank you, goodbye."])
+async def test_stable_words_are_those_of_the_final(vosk: Vosk, silero: SileroModel, serve: Serve, text: str) -> None:
+    async with serve(Lent(vosk), AsrSettings(engine="vosk", language="ko"), silero) as client:  # type: ignore[arg-type]
+        stream = await client.stream(sample_rate=16_000, interim_results=True, client_endpointing=True)
+        # As long as core waits where the words seem complete.
+        line = np.concatenate((speech.spoken(text), speech.silence(0.4)))
+        await stream.say(line.astype("<i2").tobytes(), chunk_size=640)
+        stable = await stream.stable()
+        await stream.finalize()
+        assert stable.result.text == (await stream.final()).result.text
+
+
 def test_language_of_the_settings_is_the_models() -> None:
     engine = Vosk(AsrSettings(engine="vosk", language="ko"), MODELS_DIR)
     engine.check(RecognitionOptions(language="ko-KR"))
