@@ -47,6 +47,11 @@ class Effects:
     requests: dict[str, asyncio.Task[Result]] = field(default_factory=dict)
     keys: dict[str, KeyPresses] = field(default_factory=dict)
 
+    @property
+    def keys_waiting(self) -> bool:
+        """Whether keys that were asked for have not been sent."""
+        return any(not keys.sent for keys in self.keys.values())
+
     def begin_again(self) -> None:
         """Another answer: keys that the one before did not come to send never will be."""
         self.keys = {digits: keys for digits, keys in self.keys.items() if keys.sent}

@@ -43,7 +43,7 @@ class Interrupted:
             self.question = utterance.question
             if exchange in self._conversation.exchanges:
                 self._conversation.exchanges.remove(exchange)
-        elif utterance.prepared.owed:
+        elif utterance.prepared.owed or utterance.question.effects.keys_waiting:
             self.rest = Rest(remainder, action, exchange, utterance.question)
         elif remainder or action is not Action.LISTEN:
             self.rest = Rest(remainder, action, exchange)

@@ -344,6 +344,24 @@ async def test_digits_behind_words_that_were_cut_short_are_not_sent(place: Place
     assert talk.caller.digits == ""
 
 
+async def test_digits_behind_words_that_a_noise_cut_short_are_sent_after_it(place: Place) -> None:
+    words = "I will press the keys for you now, and then we shall see together what comes of it."
+    press = ToolCall("1", "send_digits", {"digits": "12#"})
+    generator = ToolCallingGenerator([f"{words} ", press], ["Pressed."], ["Once more. ", press], ["Pressed."])
+    talk = await place(_setup(generator=generator, heard=("",)))
+    talk.caller.press("5#")
+    await talk.turn(0)
+    await _asked(talk, generator, 2)
+    await asyncio.sleep(0.8)
+
+    talk.say()
+    turn = await talk.heard_out(1)
+
+    assert talk.record.turns[0].interrupted
+    assert turn.spoken == "Once more. Pressed."
+    await talk.until(lambda: talk.caller.digits == "12#")
+
+
 async def test_a_call_that_ends_during_a_request_leaves_nothing_behind(place: Place, shop: _Shop) -> None:
     shop.may_answer.clear()
     talk = await place(_setup([ORDER], [ON_ITS_WAY], http_tool=shop.tool))
