@@ -50,7 +50,7 @@ class Core:
         self._plane = MediaPlane(settings[MediaSettings])
         self._registry = CallRegistry(settings[CallSettings], resident_mb)
         self._transports: list[Transport] = transports_registry.build(
-            settings, Host(self._plane, self._registry.check_limits)
+            settings, Host(self._plane, self._registry.check_limits, self._placed_call_over)
         )
         diallers = {transport.name: transport for transport in self._transports if isinstance(transport, Dialler)}
         self._outbound = OutboundCalls(settings[OutboundSettings], diallers, self._registry)
@@ -115,6 +115,9 @@ class Core:
             await self._voice_activity.close()
             self._plane.close()
         log.info("stopped")
+
+    def _placed_call_over(self, call_id: str) -> None:
+        self._outbound.call_over(call_id)
 
     async def _listen(self, transport: Transport) -> None:
         try:

@@ -139,7 +139,7 @@ def load_configuration(path: Path | None, environ: Environment = os.environ) -> 
     except ConfigurationError as error:
         problems += error.problems
     else:
-        problems += _unknown_names(settings)
+        problems += _unusable(settings)
     agents: list[AgentConfiguration] = []
     for name in ini:
         try:
@@ -170,10 +170,11 @@ def changed_for_a_restart(old: Loaded, new: Loaded) -> list[str]:
     ]
 
 
-def _unknown_names(settings: Loaded) -> Iterator[str]:
-    """The transports and providers that are named, and not there."""
+def _unusable(settings: Loaded) -> Iterator[str]:
+    """The transports and providers that are named and not there, and what the transports lack."""
+    outbound = settings[OutboundSettings]
     try:
-        transports.check(settings[transports.TransportsSettings])
+        transports.check(settings, outbound.transport if outbound.enabled else None)
     except ConfigurationError as error:
         yield from error.problems
     try:

@@ -106,6 +106,10 @@ class OutboundCalls:
         log.info("outbound call placed", extra={"to": shown, "transport": transport, "placed_call_id": call_id})
         return OutboundResult(call_id, transport)
 
+    def call_over(self, call_id: str) -> None:
+        """A call that was perhaps ours has ended, whether or not it was answered: its place is free."""
+        self._placements = [each for each in self._placements if each.call_id != call_id]
+
     def _checked(self, called: str, parameters: Mapping[str, str]) -> str:
         if not self._settings.enabled:
             raise OutboundRefused(403, "calls are not placed here: [outbound] enabled")

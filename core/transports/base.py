@@ -58,10 +58,12 @@ class Host:
 
     Attributes:
         admission: raises `CallRefused` where a call that came now would be refused. `CallHandler` asks again.
+        placed_call_over: to be told the `call_id` of a placed call that is over, whether or not it came in.
     """
 
     plane: MediaPlane
     admission: Callable[[], None]
+    placed_call_over: Callable[[str], None] = lambda _call_id: None
 
 
 class TransportFactory(Protocol):
@@ -70,6 +72,9 @@ class TransportFactory(Protocol):
     @property
     def sections(self) -> Sequence[type[Section]]:
         """What it reads of the settings. Its module imports little beside them: it is asked in every process."""
+
+    def problems(self, settings: Mapping[type[Section], Section], *, places_calls: bool) -> list[str]:
+        """What of the settings stands against making it, and against its placing calls where it is to."""
 
     def build(self, settings: Mapping[type[Section], Section], host: Host) -> Transport:
         """The transport, not yet running.

@@ -39,14 +39,24 @@ def sections() -> list[type[Section]]:
     return [section for name in _TRANSPORTS for section in transport_factory(name).sections]
 
 
-def check(settings: TransportsSettings) -> None:
-    """Raises ConfigurationError that names every transport that is not known, and those that are."""
+def check(settings: Mapping[type[Section], Section], places_calls: str | None = None) -> None:
+    """Whether the enabled transports can be made.
+
+    Args:
+        places_calls: the name of the transport by which calls are to be placed.
+
+    Raises:
+        ConfigurationError: every transport that is not known, and whatever the others lack.
+    """
+    enabled = _enabled(settings)
     problems: list[str] = []
-    for name in settings.enabled:
+    for name in enabled:
         try:
-            transport_factory(name)
+            problems += transport_factory(name).problems(settings, places_calls=name == places_calls)
         except ConfigurationError as error:
             problems += error.problems
+    if places_calls is not None and places_calls not in enabled:
+        problems.append(f"outbound.transport: {places_calls!r} is not among transports.enabled")
     if problems:
         raise ConfigurationError(problems)
 
@@ -57,7 +67,11 @@ def build(settings: Mapping[type[Section], Section], host: Host) -> list[Transpo
     Raises:
         ConfigurationError: a name is not known, or a transport lacks what it needs.
     """
+    check(settings)
+    return [transport_factory(name).build(settings, host) for name in _enabled(settings)]
+
+
+def _enabled(settings: Mapping[type[Section], Section]) -> list[str]:
     own = settings[TransportsSettings]
     assert isinstance(own, TransportsSettings)
-    check(own)
-    return [transport_factory(name).build(settings, host) for name in dict.fromkeys(own.enabled)]
+    return list(dict.fromkeys(own.enabled))

@@ -11,10 +11,41 @@ from services.common.settings import ConfigurationError, Section
 class TwilioFactory:
     sections: Sequence[type[Section]] = (TwilioSettings,)
 
+    def problems(self, settings: Mapping[type[Section], Section], *, places_calls: bool) -> list[str]:
+        own = _own(settings)
+        lacking = [
+            (
+                own.validate_signatures and own.auth_token is None,
+                "auth_token (TWILIO_AUTH_TOKEN or TWILIO_AUTH_TOKEN_FILE): needed to check Twilio's signatures",
+            ),
+            (
+                own.api_key_sid and own.api_key_secret is None,
+                "api_key_secret (TWILIO_API_KEY_SECRET): needed beside twilio.api_key_sid",
+            ),
+            (
+                own.api_key_secret is not None and not own.api_key_sid,
+                "api_key_sid (TWILIO_API_KEY_SID): needed beside twilio.api_key_secret",
+            ),
+            (
+                own.api_key_sid and not own.account_sid,
+                "account_sid (TWILIO_ACCOUNT_SID): needed beside twilio.api_key_sid",
+            ),
+            (
+                places_calls and not (own.api_key_sid or own.account_sid),
+                "account_sid (TWILIO_ACCOUNT_SID): needed to place calls",
+            ),
+            (
+                places_calls and own.api_key_secret is None and own.auth_token is None and not own.validate_signatures,
+                "auth_token (TWILIO_AUTH_TOKEN or TWILIO_AUTH_TOKEN_FILE): needed to place calls",
+            ),
+            (places_calls and not own.public_url, "public_url (TWILIO_PUBLIC_URL): needed to place calls"),
+        ]
+        return [f"twilio.{problem}" for lacks, problem in lacking if lacks]
+
     def build(self, settings: Mapping[type[Section], Section], host: Host) -> Transport:
-        own = settings[TwilioSettings]
-        assert isinstance(own, TwilioSettings)
-        _check(own)
+        problems = self.problems(settings, places_calls=False)
+        if problems:
+            raise ConfigurationError(problems)
         try:
             from core.transports.twilio.transport import TwilioTransport
         except ModuleNotFoundError as error:
@@ -23,23 +54,14 @@ class TwilioFactory:
             raise ConfigurationError(
                 ["transports.enabled: twilio needs the extra `twilio`, which is not installed"]
             ) from error
-        return TwilioTransport(own, host.admission, _control(own))
+        own = _own(settings)
+        return TwilioTransport(own, host.admission, _control(own), host.placed_call_over)
 
 
-def _check(settings: TwilioSettings) -> None:
-    problems = []
-    if settings.validate_signatures and settings.auth_token is None:
-        problems.append(
-            "twilio.auth_token (TWILIO_AUTH_TOKEN or TWILIO_AUTH_TOKEN_FILE): needed to check Twilio's signatures"
-        )
-    if settings.api_key_sid and settings.api_key_secret is None:
-        problems.append("twilio.api_key_secret (TWILIO_API_KEY_SECRET): needed beside twilio.api_key_sid")
-    if settings.api_key_secret is not None and not settings.api_key_sid:
-        problems.append("twilio.api_key_sid (TWILIO_API_KEY_SID): needed beside twilio.api_key_secret")
-    if settings.api_key_sid and not settings.account_sid:
-        problems.append("twilio.account_sid (TWILIO_ACCOUNT_SID): needed beside twilio.api_key_sid")
-    if problems:
-        raise ConfigurationError(problems)
+def _own(settings: Mapping[type[Section], Section]) -> TwilioSettings:
+    own = settings[TwilioSettings]
+    assert isinstance(own, TwilioSettings)
+    return own
 
 
 def _control(settings: TwilioSettings) -> CallControl | None:

@@ -34,11 +34,19 @@ class TwilioTransport:
     Args:
         admission: raises `CallRefused` where a call that came now would be refused.
         control: None where there are no credentials for the REST API.
+        placed_call_over: is told of every call that is over.
     """
 
     name = "twilio"
 
-    def __init__(self, settings: TwilioSettings, admission: Callable[[], None], control: CallControl | None) -> None:
+    def __init__(
+        self,
+        settings: TwilioSettings,
+        admission: Callable[[], None],
+        control: CallControl | None,
+        placed_call_over: Callable[[str], None] = lambda _call_id: None,
+    ) -> None:
+        self._placed_call_over = placed_call_over
         self._settings = settings
         self._admission = admission
         self._control = control
@@ -122,15 +130,17 @@ class TwilioTransport:
         return self._answer(webhook, webhook.parameters, twiml.reject() if webhook.rings else twiml.hang_up())
 
     async def _status(self, request: web.Request) -> web.Response:
-        """A call has changed its state; that it is over may be news to a stream that lingers."""
+        """A call has changed its state; that it is over may be news to a stream that lingers, or to who placed it."""
         try:
             webhook = await self._webhooks.read(request)
         except WebhookRefused as error:
             return refused(request, error.reason)
         leg = self._calls.leg(webhook.call_sid)
         status = webhook.fields.get("CallStatus", "")
-        if leg is not None and status in _FINAL_STATUSES:
-            leg.caller_gone(f"call {status}")
+        if status in _FINAL_STATUSES:
+            self._placed_call_over(webhook.call_sid)
+            if leg is not None:
+                leg.caller_gone(f"call {status}")
         return web.Response(status=204)
 
     async def _dialled(self, request: web.Request) -> web.Response:

@@ -164,6 +164,15 @@ async def test_a_call_that_is_not_answered_gives_its_place_back(office: Office) 
     await office.outbound.place(OTHER, {})
 
 
+async def test_a_phone_that_is_busy_gives_the_place_back_at_once(office: Office) -> None:
+    office.configure(max_concurrent=1)
+    placed = await office.outbound.place(NUMBER, {})
+    office.outbound.call_over("somebody else's")
+    assert (await office.refused(OTHER)).http_status == 429
+    office.outbound.call_over(placed.call_id)
+    await office.outbound.place(OTHER, {})
+
+
 async def test_calls_per_minute_are_limited_and_the_answer_says_how_long(office: Office) -> None:
     office.configure(max_per_minute=2)
     await office.outbound.place(NUMBER, {})

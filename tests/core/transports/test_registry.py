@@ -36,7 +36,23 @@ def test_opensips_alone_is_the_default() -> None:
 
 def test_every_unknown_name_is_told_with_those_that_are_known() -> None:
     with pytest.raises(ConfigurationError, match=r"(?s)'fax'.*opensips.*'telex'"):
-        check(TransportsSettings(enabled=("opensips", "fax", "telex")))
+        check(load((TransportsSettings, *sections()), {"transports": {"enabled": "opensips, fax, telex"}}, {}))
+
+
+@pytest.mark.parametrize(
+    ("enabled", "by", "problem"),
+    [
+        ("twilio", "twilio", r"(?s)twilio\.account_sid \(TWILIO_ACCOUNT_SID\).*twilio\.public_url"),
+        ("opensips", "twilio", r"outbound\.transport: 'twilio' is not among transports\.enabled"),
+        ("opensips", "opensips", r"outbound\.transport: 'opensips' cannot place calls"),
+    ],
+)
+def test_whatever_stands_against_placing_calls_is_named(enabled: str, by: str, problem: str) -> None:
+    ini = {"transports": {"enabled": enabled}, "twilio": NEEDED["twilio"]}
+    settings = load((TransportsSettings, *sections()), ini, {})
+    check(settings)
+    with pytest.raises(ConfigurationError, match=problem):
+        check(settings, by)
 
 
 def test_unknown_name_lists_the_known_ones() -> None:

@@ -109,3 +109,14 @@ def test_what_is_wrong_with_an_agent_is_a_problem(tmp_path: Path) -> None:
     assert problem.startswith("agent.sales: match: ")
     [problem] = check(write(tmp_path, text.replace("(", "x")), {})[1]
     assert problem.startswith("agent.b: dialogue.knowledge: ")
+
+
+def test_what_a_transport_lacks_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "app.ini"
+    path.write_text("[transports]\nenabled = twilio\n[outbound]\nenabled = true\ncaller = +15005550006\n")
+    _, problems, _ = check(path, {})
+    assert [problem.partition(" ")[0] for problem in problems] == [
+        "twilio.auth_token",
+        "twilio.account_sid",
+        "twilio.public_url",
+    ]

@@ -217,8 +217,9 @@ class Rig:
         self.control = Control()
         self.handler = Handler()
         self.refusal: Exception | None = None
+        self.over: list[str] = []
         self.transport = TwilioTransport(
-            self.settings, self._admission, (control or self.control) if credentials else None
+            self.settings, self._admission, (control or self.control) if credentials else None, self.over.append
         )
         self.root = ""
         self.runner: web.AppRunner | None = None

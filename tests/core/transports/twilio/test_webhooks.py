@@ -216,6 +216,15 @@ async def test_final_status_ends_a_leg_whose_stream_lingers(rig: Rig) -> None:
     assert (await rig.post("/twilio/status", rig.form(CallStatus="completed", CallSid="CA9")))[0] == 204
 
 
+async def test_whoever_placed_a_call_is_told_that_it_is_over_though_nobody_answered(rig: Rig) -> None:
+    for status in ("ringing", "busy"):
+        assert rig.over == []
+        await rig.post("/twilio/status", rig.form(CallStatus=status))
+    assert rig.over == [CALL_SID]
+    assert (await rig.post("/twilio/status", rig.form(CallStatus="busy"), signature="x"))[0] == 403
+    assert rig.over == [CALL_SID]
+
+
 @pytest.mark.parametrize(
     ("address", "user"),
     [
