@@ -47,7 +47,7 @@ BENCHMARKS = {
         "asr", "recognition on a telephone line", (), ("--windows", "max(10, len+3)", "--utterances", "3")
     ),
     "voice": Benchmark("voice_to_voice", "voice to voice"),
-    "takeover": Benchmark("takeover", "from a failed language model to the next"),
+    "takeover": Benchmark("takeover", "from a failed language model to the next", timeout_s=420.0),
     "grpc": Benchmark("grpc_cost", "what gRPC costs"),
 }
 # What people call the media plane's two.

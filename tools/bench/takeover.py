@@ -37,10 +37,11 @@ from tools.oavc.stack import LOG_FOLDER, Layout, Stack
 REPETITIONS = 7
 QUESTION = "What should I wear in the rain?"
 FIRST_WORDS = "Let me think about that. "
-# The first model is asked each time, and nothing is said to pass the time; all else as installed.
+# The first model is asked each time, nothing is said to pass the time, and answers are short; all else as installed.
 _CONFIGURATION = """
 [llm]
 temperature = 0
+max_tokens = 24
 breaker_failures = 100
 
 [dialogue]
