@@ -28,6 +28,8 @@ QUEUE_UTTERANCES = 4
 MESSAGE_MS = 60
 # A server that is asked whether it knows a reset makes its decoder first.
 RESET_TIMEOUT_S = 2.0
+# One that was too busy to answer that may know resets all the same.
+RESET_RETRY_S = 60.0
 
 Connect = Callable[[], Awaitable[VoskUtterance]]
 
@@ -136,6 +138,7 @@ class VoskWsRecognizer:
         self._phrase_list = list(own.phrase_list)
         self._noise_words = frozenset(own.noise_words)
         self._resets: bool | None = None
+        self._ask_from_s = 0.0
         self._server = WebSocketServer(NAME, own.url, settings.timeout)
         self._server.start()
 
@@ -154,14 +157,20 @@ class VoskWsRecognizer:
         await self._server.close()
 
     async def _begin(self, sample_rate_hz: int) -> VoskUtterance:
-        if self._resets is not False:
+        clock = asyncio.get_running_loop().time
+        knows: bool | None = self._resets
+        if self._resets is not False and clock() >= self._ask_from_s:
             connection = await self._configured(sample_rate_hz)
-            if await self._answers_reset(connection):
+            knows = await self._answers_reset(connection)
+            if knows:
                 self._resets = True
                 return VoskUtterance(NAME, connection, RESET, self._noise_words)
             await connection.close()
+            if knows is None:
+                self._ask_from_s = clock() + RESET_RETRY_S
         connection = await self._configured(sample_rate_hz)
-        self._resets = False
+        if knows is False:
+            self._resets = False
         return VoskUtterance(NAME, connection, EOF, self._noise_words)
 
     async def _configured(self, sample_rate_hz: int) -> WebSocketConnection:
@@ -176,13 +185,18 @@ class VoskWsRecognizer:
             raise
         return connection
 
-    async def _answers_reset(self, connection: WebSocketConnection) -> bool:
-        """Whether the server takes it for what it is, and not for audio. It makes its decoder on the way."""
+    async def _answers_reset(self, connection: WebSocketConnection) -> bool | None:
+        """Whether the server takes it for what it is, and not for audio; None where it does not say.
+
+        It makes its decoder on the way.
+        """
         try:
             await connection.send(RESET)
             async with asyncio.timeout(RESET_TIMEOUT_S):
                 answer = await connection.receive()
-        except (TimeoutError, ProviderError):
+        except TimeoutError:
+            return None
+        except ProviderError:
             return False
         except asyncio.CancelledError:
             await connection.close()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
-from core.providers.asr import vosk_utterance
+from core.providers.asr import vosk_utterance, vosk_ws
 from core.providers.asr.vosk_utterance import text_of
 from core.providers.asr.vosk_ws import VoskWsRecognizer, VoskWsSettings
 from core.providers.settings import AsrSettings
@@ -182,6 +182,36 @@ async def test_older_servers_get_a_connection_for_each_utterance(server: VoskSer
     await listening.end()
     await provider.close()
     await until(lambda: not server.running)
+
+
+async def test_a_server_that_is_busy_once_is_not_taken_for_an_older_one(
+    server: VoskServer, provider: VoskWsRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vosk_ws, "RESET_TIMEOUT_S", 0.05)
+    server.may_read.clear()
+    first = await listen(provider)
+    server.may_read.set()
+    monkeypatch.setattr(vosk_ws, "RESET_TIMEOUT_S", WAIT_S)
+    monkeypatch.setattr(provider, "_ask_from_s", 0.0, raising=False)
+    second = await listen(provider)
+    for utterance_id in range(2):
+        await second.final(utterance_id)
+    assert server.eofs == 0
+    await first.end()
+    await second.end()
+
+
+async def test_a_busy_server_is_not_asked_for_each_utterance(
+    server: VoskServer, provider: VoskWsRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vosk_ws, "RESET_TIMEOUT_S", 0.05)
+    server.may_read.clear()
+    listening = await listen(provider)
+    server.may_read.set()
+    for utterance_id in range(2):
+        await listening.final(utterance_id)
+    assert server.eofs == 2
+    await listening.end()
 
 
 async def test_audio_said_while_the_last_words_are_read_belongs_to_the_next_utterance(
