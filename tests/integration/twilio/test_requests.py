@@ -96,9 +96,9 @@ async def test_webhooks_that_make_no_sense_are_refused(around: Surroundings) -> 
         for body, headers in bodies:
             async with session.post(agent.reached(url), data=body, headers=headers | signed) as response:
                 statuses[response.status] += 1
-        for method in ("GET", "PUT", "DELETE", "OPTIONS", "PATCH"):
+        for method, status in (("GET", 403), ("PUT", 405), ("DELETE", 405), ("OPTIONS", 405), ("PATCH", 405)):
             async with session.request(method, agent.reached(url)) as response:
-                assert response.status == 405
+                assert response.status == status
     assert set(statuses) <= {400, 403}, statuses
     await nothing_came_of_it(around, *before)
 
