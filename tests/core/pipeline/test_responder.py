@@ -9,6 +9,7 @@ from core.dialogue.settings import DialogueSettings, SessionSettings
 from core.errors import ProviderUnavailable, TransferFailed
 from core.leg import EndReason
 from core.pipeline import outage
+from core.pipeline.settings import AudioSettings
 from core.providers.asr.scripted import ScriptedRecognizer, ScriptedStream
 from core.providers.base import RecognitionStream
 from core.providers.llm.scripted import ScriptedGenerator
@@ -288,16 +289,17 @@ class _StubbornGenerator(ScriptedGenerator):
         yield "It is blue."
 
 
-async def test_who_interrupts_is_answered_though_the_model_does_not_stop(place: Place) -> None:
+async def test_a_model_that_does_not_stop_keeps_nobody_waiting(place: Place) -> None:
     generator = _StubbornGenerator()
     setup = Setup(
         recognizer=ScriptedRecognizer(["What colour is it?", "And why?"], repeat=False),
         generator=generator,
         session=SessionSettings(welcome_message=""),
         dialogue=DialogueSettings(idle_timeout_s=0, filler_after_ms=5000),
+        audio=AudioSettings(endpoint_ms=200, silence_timeout_ms=300),
     )
     talk = await place(setup)
-    talk.say("What colour?")
+    talk.say("What colour is it?")
     await talk.until(lambda: talk.record.turns)
     generator.stubborn = False
 
@@ -305,3 +307,4 @@ async def test_who_interrupts_is_answered_though_the_model_does_not_stop(place: 
     turn = await talk.heard_out(1)
 
     assert (turn.heard, turn.spoken) == ("What colour is it? And why?", "It is blue.")
+    assert turn.started_s - turn.silent_since_s < 0.7

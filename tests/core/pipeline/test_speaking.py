@@ -99,6 +99,30 @@ async def test_a_filler_within_a_clause_does_not_count_as_words_of_it(place: Pla
     assert 20 < len(turn.spoken) < 60
 
 
+async def test_of_a_clause_whose_audio_is_not_all_there_only_a_share_was_heard(place: Place) -> None:
+    synthesizer = _StallingSynthesizer(0.01)
+    setup = Setup(
+        recognizer=ScriptedRecognizer([QUESTION, ""], repeat=False),
+        generator=ScriptedGenerator(ANSWER, 0.005),
+        synthesizer=synthesizer,
+        session=SessionSettings(welcome_message=""),
+        dialogue=DialogueSettings(idle_timeout_s=0, grounded=False, filler_message=""),
+    )
+    talk = await place(setup)
+    synthesizer.stalls = True
+    talk.say()
+    turn = await talk.turn(0)
+    await asyncio.sleep(1.4)
+    assert not synthesizer.resumed
+
+    talk.say("Hm, hm.")
+    await talk.until(lambda: turn.interrupted and turn.spoken)
+
+    # 1.2 s, at 60 ms a character.
+    assert ANSWER.startswith(turn.spoken)
+    assert 10 < len(turn.spoken) < 30
+
+
 async def test_a_greeting_that_is_slow_to_begin_is_not_announced(place: Place) -> None:
     setup = Setup(
         session=SessionSettings(welcome_message="Hello to you."),
