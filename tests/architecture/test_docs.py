@@ -1,6 +1,7 @@
 """What the documents say is so: links lead somewhere, metrics exist, generated pages are current."""
 
 import re
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -8,7 +9,7 @@ import pytest
 
 from core.providers.registry import PROVIDERS
 from core.transports.registry import known_transports
-from tests.architecture.repository import ROOT, documents
+from tests.architecture.repository import ROOT, documents, modules
 from tools.gen_docs.__main__ import PAGES
 from tools.gen_docs.metrics import names
 
@@ -71,6 +72,21 @@ def test_every_transport_has_a_guide_that_the_readme_names(name: str) -> None:
 @pytest.mark.parametrize("name", sorted({each for names in PROVIDERS.values() for each in names} - {"scripted"}))
 def test_every_provider_has_a_guide_that_the_readme_names(name: str) -> None:
     assert f"docs/providers/{name}.md" in links((ROOT / "README.md").read_text("utf-8"))
+
+
+def test_every_module_that_the_architecture_names_exists() -> None:
+    named = set(re.findall(r"`((?:[\w]+/)*\w+\.py)`", (ROOT / "ARCHITECTURE.md").read_text("utf-8")))
+    there = {path.relative_to(ROOT).as_posix() for path in modules()}
+    names = {path.rpartition("/")[2] for path in there}
+    assert len(named) > 40
+    assert {name for name in named if name not in (there if "/" in name else names)} == set()
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    [layers] = [each["layers"] for each in contracts if each["type"] == "layers" and "__main__" in each["layers"]]
+    told = " ".join((ROOT / "ARCHITECTURE.md").read_text("utf-8").split())
+    assert f"`{' > '.join(layers)}`" in told
 
 
 def metrics_named_in(text: str) -> set[str]:

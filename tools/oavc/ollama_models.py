@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 DEFAULT_URL = "http://127.0.0.1:11434"
-URL_ENV = "OLLAMA_HOST"
+URL_ENVS = ("OLLAMA_HOST", "OAVC_LLM_OLLAMA_URL")
 CONNECT_TIMEOUT_S = 5.0
 # Ollama is silent while it verifies what it has received.
 SILENCE_TIMEOUT_S = 600.0
@@ -26,7 +26,9 @@ _MB = 1_000_000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", help=f"where Ollama listens (default: {URL_ENV}, else [llm.ollama] url of the file)")
+    parser.add_argument(
+        "--url", help=f"where Ollama listens (default: {URL_ENVS[0]}, else [llm.ollama] url of the file)"
+    )
     actions = parser.add_subparsers(dest="ollama_action", required=True, metavar="{list,show,pull,delete,running}")
     actions.add_parser("list", help="the models that the server has")
     actions.add_parser("running", help="the models that are in its memory")
@@ -46,7 +48,12 @@ def run(options: argparse.Namespace, ini: Mapping[str, Mapping[str, str]]) -> in
     except ImportError:
         complain("oavc models ollama: needs the extra 'ollama' of this package")
         return EXIT_FAILED
-    url = options.url or os.environ.get(URL_ENV) or ini.get("llm.ollama", {}).get("url") or DEFAULT_URL
+    url = (
+        options.url
+        or next(filter(None, map(os.environ.get, URL_ENVS)), None)
+        or ini.get("llm.ollama", {}).get("url")
+        or DEFAULT_URL
+    )
     actions = {"list": _list, "running": _running, "show": _show, "pull": _pull, "delete": _delete}
     kept = KEPT if options.ollama_action == "pull" else ""
     try:

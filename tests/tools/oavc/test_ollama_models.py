@@ -117,6 +117,9 @@ def test_the_file_names_the_server_and_the_argument_another(
     away = f"http://127.0.0.1:{free_port()}"
     assert main(["models", "--config", str(file), "ollama", "--url", away, "list"]) == 1
     assert f"no Ollama answers at {away}" in capsys.readouterr().err
+    monkeypatch.setenv("OAVC_LLM_OLLAMA_URL", server.url)
+    file.write_text(f"[llm.ollama]\nurl = {away}\n", encoding="utf-8")
+    assert main(["models", "--config", str(file), "ollama", "list"]) == 0
 
 
 @pytest.mark.parametrize("action", [("list",), ("pull", "llama3.2")])
