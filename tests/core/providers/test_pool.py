@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import pydantic
 import pytest
+from prometheus_client import REGISTRY
 
+from core.errors import ProviderUnavailable
 from core.providers import registry
 from core.providers.asr.fallback import FallbackRecognizer
 from core.providers.llm.fallback import FallbackGenerator
@@ -168,6 +170,24 @@ async def test_a_budget_of_the_agents_own_is_that_of_its_wrapper(built: list[Not
     third = pool.lease(settings({"llm": several | {"breaker_failures": "9"}})).providers.generator
     assert vars(third)["_members"][0].breaker is not vars(wrapper)["_members"][0].breaker
     await pool.close()
+
+
+async def test_one_name_is_that_provider_and_nothing_before_it(built: list[Noted]) -> None:
+    pool = ProviderPool()
+    assert pool.lease(settings()).providers.generator is built[0]
+    await pool.close()
+
+
+async def test_nobody_is_told_that_a_provider_is_left_out_which_is_closed(built: list[Noted]) -> None:
+    pool = ProviderPool()
+    lease = pool.lease(settings({"llm": {"provider": "noted, scripted", "breaker_failures": "1"}}))
+    vars(lease.providers.generator)["_members"][0].breaker.began().failed(ProviderUnavailable("noted", "gone"))
+    labels = {"stage": "llm", "provider": "noted"}
+    assert REGISTRY.get_sample_value("oavc_provider_breaker_open", labels) == 1
+
+    await lease.release()
+
+    assert REGISTRY.get_sample_value("oavc_provider_breaker_open", labels) == 0
 
 
 async def test_several_names_make_one_provider_of_each_stage(built: list[Noted]) -> None:
