@@ -1,6 +1,8 @@
 """A stand-in of Twilio, core and a wire for phones, and the proof that a test has left nothing behind in core."""
 
 import itertools
+import json
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,11 +22,24 @@ from tools.caller.twilio_call import TwilioCall
 _ANSWERED_S = 5.0
 
 
+class _NotingPhone(StreamPhone):
+    """Also counts what it is sent, by the names of the events."""
+
+    def __init__(self, script: CallScript, events: Counter[str]) -> None:
+        super().__init__(script, 0)
+        self._events = events
+
+    def receive(self, text: str, at_ns: int) -> None:
+        self._events[json.loads(text)["event"]] += 1
+        super().receive(text, at_ns)
+
+
 class TwilioLiveCall(Conversation):
     """A phone on a call over Twilio that a test holds. Up from entry to `hang_up`, or to exit.
 
     Attributes:
         carried: the call as Twilio sees it.
+        events: how often the agent has sent each kind of message.
     """
 
     def __init__(
@@ -37,7 +52,9 @@ class TwilioLiveCall(Conversation):
         quiet_s: float = QUIET_S,
     ) -> None:
         super().__init__(script, management, "twilio", quiet_s)
-        self.carried = TwilioCall(twilio, wire, agent, StreamPhone(script, 0), script.caller, script.called)
+        self.events: Counter[str] = Counter()
+        phone = _NotingPhone(script, self.events)
+        self.carried = TwilioCall(twilio, wire, agent, phone, script.caller, script.called)
 
     async def __aenter__(self) -> Self:
         try:

@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="package")]
 
 # The scripted voice's.
 CHARACTER_MS = 60.0
+# At least so often is Twilio asked what it has played.
+MARK_INTERVAL_MS = 100.0
 
 
 async def test_calls_of_both_transports_at_once_are_greeted_by_their_own_agents(around: Surroundings) -> None:
@@ -33,6 +35,8 @@ async def test_all_that_was_said_was_heard_and_counts_as_spoken_by_its_marks(aro
         turn = await call.ask()
         assert (turn.said, turn.spoken) == ("Nine to six.", "Nine to six.")
         heard_ms = sum(packet.audible for packet in call.trace.received_audio) * PTIME_MS
+        assert call.events["mark"] >= heard_ms / MARK_INTERVAL_MS
+        assert call.events["clear"] == 0
         assert heard_ms == pytest.approx(len("Hello." + turn.said) * CHARACTER_MS, abs=2 * PTIME_MS)
     await around.nothing_left()
 
@@ -47,7 +51,8 @@ async def test_agent_that_is_interrupted_falls_silent_and_only_what_was_heard_wa
         assert TALE.startswith(tale.spoken)
         assert answer.said == "Nine to six."
         heard_ms = sum(packet.audible and packet.at_ns < spoken_ns for packet in call.trace.received_audio) * PTIME_MS
-        # `clear` dropped what had been sent ahead: counted is what was played, but for a word begun and a mark.
+        # What had been sent ahead was dropped, and is not counted: but for a word begun and a mark, what was played is.
+        assert call.events["clear"] == 1
         assert len(tale.spoken) * CHARACTER_MS == pytest.approx(heard_ms, abs=600)
         assert heard_ms < len(TALE) * CHARACTER_MS / 2
     await around.nothing_left()
