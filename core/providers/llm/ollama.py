@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool, ToolCall
+from core.providers.llm.answer_limit import limit_answer
 from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
 from core.providers.llm.tool_call_deltas import new_call_id
 from core.providers.llm.warming import ONE_TOKEN, read_through, warming
@@ -72,6 +73,7 @@ class OllamaGenerator:
             own.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
             auth=None if api_key else _credentials(own.url),
+            event_hooks={"response": [limit_answer]},
             # Each use has a limit of its own beside that.
             timeout=httpx.Timeout(None, connect=min(CONNECT_TIMEOUT_S, settings.timeout)),
         )

@@ -13,6 +13,7 @@ from pydantic import SecretStr, field_validator
 
 from core.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool
+from core.providers.llm.answer_limit import limit_answer
 from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
 from core.providers.llm.tool_call_deltas import NoToolCall, ToolCallDeltas
 from core.providers.llm.warming import ONE_TOKEN, read_through, warming
@@ -82,6 +83,7 @@ class OpenAiGenerator:
             api_key=api_key or "none",
             default_headers=None if api_key else {"Authorization": openai.Omit()},  # type: ignore[dict-item]
             timeout=openai.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT_S, settings.timeout)),
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [limit_answer]}),
             # Its own pauses, of half a second and more, are longer than a caller waits.
             max_retries=0,
         )
