@@ -32,6 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0 after a Ctrl-C or SIGTERM, 1 where a process failed."""
+    # The processes inherit it: core, while it is starting, must not end by a request to read its file.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         watched = not options.quiet and sys.stdout.isatty()
         layout = layouts.configured(config_file(os.environ, options.config), os.environ, watched=watched)

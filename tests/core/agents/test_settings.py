@@ -223,6 +223,44 @@ def test_an_upstream_flavor_is_an_agent_like_the_default_one(tmp_path: Path) -> 
     assert found.disabled == ("deepgram",)
 
 
+def test_a_whole_file_of_upstreams_starts_and_routes_by_its_matches(tmp_path: Path) -> None:
+    found = configuration(
+        tmp_path,
+        """
+[opensips]
+ip = 127.0.0.1
+port = 8087
+[engine]
+event_ip = 127.0.0.1
+api_url = http://example.invalid/api
+[rtp]
+min_port = 35000
+max_port = 65000
+bind_ip = 0.0.0.0
+ip = 192.0.2.1
+[deepgram]
+key = one
+chatgpt_model = gpt-4o
+disabled = false
+match = deepgram
+    ^sales$
+[openai]
+key = two
+voice = alloy
+match = ["openai", "^\\\\+49"]
+[deepgram_native]
+disabled = true
+""",
+    )
+    names = [
+        next((agent.name for agent in found.agents if agent.matches(dialled)), "default")
+        for dialled in ("deepgram", "sales", "salesman", "openai", "+4930", "100", "deepgram_native")
+    ]
+    assert names == ["deepgram", "deepgram", "default", "openai", "openai", "default", "deepgram"]
+    assert found.disabled == ("deepgram_native",)
+    assert found.unread == ()
+
+
 def test_upstreams_variable_disables_a_flavor_unless_the_file_says_otherwise(tmp_path: Path) -> None:
     text = "[openai]\nmatch = a\n[deepgram]\ndisabled = no\nmatch = b\n"
     found = configuration(tmp_path, text, {"OPENAI_DISABLE": "true", "DEEPGRAM_DISABLE": "true"})
