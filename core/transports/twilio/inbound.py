@@ -9,6 +9,8 @@ _SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 _TOLERANCE_MS = 10
 # A longer hole is filled up to this: what the caller did meanwhile is unknown, and nobody waits for it.
 GAP_FILLED_MS_MAX = 1000
+# Nor are holes filled with more than there was time for, by more than a network that stood still brings at once.
+_AHEAD_MS_MAX = 10_000
 # A minute: a count that jumps further has lost its way.
 _LOST_AT_ONCE_MAX = 3000
 # RFC 3550 6.4.1.
@@ -28,6 +30,8 @@ class Inbound:
         self._chunk = 0
         self._expected_ms: int | None = None
         self._transit_ms: float | None = None
+        self._began_at_s: float | None = None
+        self._given_ms = 0
         self.received = 0
         self.repeated = 0
         self.lost = 0
@@ -38,6 +42,8 @@ class Inbound:
         self._chunk = 0
         self._expected_ms = None
         self._transit_ms = None
+        self._began_at_s = None
+        self._given_ms = 0
         self._concealer.reset()
 
     def receive(self, media: Media, pcm: bytes, received_at_s: float) -> list[AudioReceived]:
@@ -52,9 +58,14 @@ class Inbound:
         self.received += 1
         self._count(media, received_at_s)
         self._expected_ms = media.timestamp_ms + media.size_bytes // _SAMPLES_PER_MS
+        if self._began_at_s is None:
+            self._began_at_s = received_at_s
+        self._given_ms += media.size_bytes // _SAMPLES_PER_MS
+        ahead_ms = self._given_ms - round((received_at_s - self._began_at_s) * 1000)
+        filled_ms = min(gap_ms, GAP_FILLED_MS_MAX, _AHEAD_MS_MAX - ahead_ms)
         events = []
-        if gap_ms >= _TOLERANCE_MS:
-            filled_ms = min(gap_ms, GAP_FILLED_MS_MAX)
+        if filled_ms >= _TOLERANCE_MS:
+            self._given_ms += filled_ms
             stand_in = self._concealer.conceal(filled_ms * _SAMPLES_PER_MS)
             events.append(AudioReceived(stand_in, received_at_s, concealed=True))
         events.append(AudioReceived(self._concealer.receive(pcm), received_at_s))

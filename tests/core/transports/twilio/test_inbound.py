@@ -88,3 +88,13 @@ def test_any_counts_and_times_are_survived_and_bounded(messages: list[tuple[int,
     for chunk, at_ms in messages:
         assert sum(length for length, _ in lengths_ms(inbound, media(chunk, at_ms))) <= GAP_FILLED_MS_MAX + 20
     assert inbound.lost <= 3000 * len(messages)
+
+
+def test_timestamps_that_run_away_do_not_make_more_audio_than_there_was_time_for() -> None:
+    inbound = Inbound()
+    given = b"".join(
+        event.pcm
+        for count in range(200)
+        for event in inbound.receive(Media(count + 1, count * 1020, 160), b"\x01\x00" * 160, 10.0)
+    )
+    assert len(given) / 16 <= 200 * 20 + 10_000
