@@ -174,7 +174,8 @@ async def test_a_budget_of_the_agents_own_is_that_of_its_wrapper(built: list[Not
 
 async def test_one_name_is_that_provider_and_nothing_before_it(built: list[Noted]) -> None:
     pool = ProviderPool()
-    assert pool.lease(settings()).providers.generator is built[0]
+    generator: object = pool.lease(settings()).providers.generator
+    assert generator is built[0]
     await pool.close()
 
 
