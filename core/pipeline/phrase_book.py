@@ -35,6 +35,7 @@ class PhraseBook:
 
     async def render(self, phrases: Iterable[str], sample_rate_hz: int) -> None:
         """Renders each phrase that is still missing, waiting for the voice as long as it takes."""
+        kept = len(self._audio)
         for phrase in phrases:
             while (phrase, sample_rate_hz) not in self._audio:
                 try:
@@ -50,4 +51,5 @@ class PhraseBook:
                     return
                 self._audio[phrase, sample_rate_hz] = pcm
                 self._size_bytes += len(pcm)
-        log.info("phrases rendered", extra={"count": len(self._audio), "size_bytes": self._size_bytes})
+        if len(self._audio) > kept:
+            log.info("phrases rendered", extra={"count": len(self._audio), "size_bytes": self._size_bytes})

@@ -53,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=float, default=1.0, metavar="R", help="calls begun a second (default: %(default)s)"
     )
-    parser.add_argument("--config", help="core's configuration file, which says where it looks for OpenSIPS")
+    parser.add_argument("-c", "--config", help="core's configuration file, which says where it looks for OpenSIPS")
     parser.add_argument("--mi-port", type=int, help="UDP port on which core looks for OpenSIPS")
     parser.add_argument("--management", metavar="URL", help="core's HTTP server")
     parser.add_argument(

@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="how it comes in; both: a call each, at the same time",
     )
     parser.add_argument("--script", type=Path, default=SCRIPT, help="what the caller does (default: %(default)s)")
-    parser.add_argument("--config", help="settings of the processes (default: as `oavc check` finds them)")
+    parser.add_argument("-c", "--config", help="settings of the processes (default: as `oavc check` finds them)")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of call.wav and report.json")
 
 

@@ -19,7 +19,7 @@ _MB = 1_000_000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", help="configuration file that may name the folder of models")
+    parser.add_argument("-c", "--config", help="configuration file that may name the folder of models")
     actions = parser.add_subparsers(dest="action", required=True, metavar="{list,check,fetch,ollama}")
     actions.add_parser("list", help="every known model, and where it is")
     check = actions.add_parser("check", help="read every byte of what was fetched, and compare")

@@ -16,7 +16,7 @@ EXIT_CONFIGURATION = 2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", help="configuration file (default: as `oavc check` finds it)")
+    parser.add_argument("-c", "--config", help="configuration file (default: as `oavc check` finds it)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ _LOG_POLL_S = 0.2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", help="configuration file (default: as `oavc check` finds it)")
+    parser.add_argument("-c", "--config", help="configuration file (default: as `oavc check` finds it)")
     parser.add_argument("--quiet", action="store_true", help="leave the logs in build/logs, and do not show them")
 
 
