@@ -43,8 +43,6 @@ def _run(read: Callable[[], Configuration]) -> int:
     except ConfigurationError as error:
         return _refuse(error.problems)
     route_framework_logs()
-    for told in configuration.unread:
-        log.warning("variable that nobody reads", extra={"variable": told})
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -143,6 +143,8 @@ def _briefings(configuration: Configuration) -> list[Briefing]:
 
 def _note(configuration: Configuration) -> None:
     metrics.CONFIGURATION_SINCE.set(time.time())
+    for told in configuration.unread:
+        log.warning("variable that nobody reads", extra={"variable": told})
     for agent in configuration.agents:
         if agent.ignored:
             # Names only: among the values are keys of other services.

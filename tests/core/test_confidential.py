@@ -43,6 +43,7 @@ async def test_nothing_confidential_is_logged_at_any_level(
         "OUTBOUND_ENABLED": "true",
         "OUTBOUND_CALLER": "+15005550006",
         "OAVC_OUTBOUND_ALLOW": r"\+1\d+",
+        "OAVC_TWILIO_AUTH_TOKN": "canary-of-a-misspelt-name",
         "LLM_PROVIDER": model,
     }
     async with (
@@ -75,7 +76,7 @@ async def test_nothing_confidential_is_logged_at_any_level(
             process.hang_up_signal()
             await process.reloads("refused", 1)
             lines = await ended(process)
-    assert "configuration not reloaded" in {line["message"] for line in lines}
+    assert {"configuration not reloaded", "variable that nobody reads"} <= {line["message"] for line in lines}
     log = list(map(json.dumps, lines))
     assert [line for line in log if any(each in line.lower() for each in (NUMBER, KEY, "canary"))] == []
     # Whoever may see a call sees what was said in it.

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -256,3 +257,14 @@ async def test_keys_of_another_connectors_are_named_once_without_their_values(
     assert (record.__dict__["section"], record.__dict__["ignored"]) == ("openai", "key, model")
     assert "hush" not in caplog.text
     assert operator.in_force.choose(CALL).name == "openai"
+
+
+async def test_variables_that_nobody_reads_any_more_are_told(
+    operator: Operator, configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    await operator.start("[agent.sales]\nmatch = ^1\n")
+    operator.file = replace(configure(greeting("One."), "scripted"), unread=("OAVC_AGENT_SALES_MATCH",))
+    operator.in_force.request_reload()
+    await until(lambda: operator.greeting == "One.")
+    [record] = [record for record in caplog.records if record.getMessage() == "variable that nobody reads"]
+    assert record.__dict__["variable"] == "OAVC_AGENT_SALES_MATCH"
