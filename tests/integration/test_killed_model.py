@@ -45,7 +45,7 @@ async def test_the_turn_ends_with_the_second_models_spoken_answer(tmp_path: Path
             (turn,) = await call.answers()
             assert turn.said == turn.spoken == f"{FIRST} {''.join(SECOND)}"
             assert DialogueSettings().apology_message not in turn.said
-            assert [text for text in ends.voice.said if text in turn.said] == [FIRST, "".join(SECOND)]
+            assert {text for text in ends.voice.said if text in turn.said} == {FIRST, "".join(SECOND)}
             assert f"{TAKEOVERS} 1.0" in (await line.core.get("/metrics")).splitlines()
             assert call.up
         assert line.core.errors() == []
