@@ -42,7 +42,7 @@ def describe_call(report: CallReport) -> list[str]:
         *_process_rows(report.rss_mb, report.startup_s),
     ]
     lines += [f"  {name:<15} {value}" for name, value in rows]
-    return [*lines, *verdict(report.problems)]
+    return [*lines, *_verdict(report.problems, judged=_judged([report]))]
 
 
 def describe_calls(reports: Sequence[CallReport]) -> list[str]:
@@ -65,7 +65,7 @@ def describe_calls(reports: Sequence[CallReport]) -> list[str]:
     received = sum(report.quality.received for report in reports)
     lines.append(f"  {'packets':<20} {received} received, {lost} lost")
     problems = [f"{report.caller}: {problem}" for report in reports for problem in report.problems]
-    return [*lines, *verdict(problems)]
+    return [*lines, *_verdict(problems, judged=_judged(reports))]
 
 
 def describe_medians(reports: Sequence[CallReport]) -> list[str]:
@@ -79,9 +79,14 @@ def describe_medians(reports: Sequence[CallReport]) -> list[str]:
     return lines
 
 
-def verdict(problems: Sequence[str]) -> list[str]:
+def _judged(reports: Sequence[CallReport]) -> bool:
+    return any(report.greeting_heard_as or any(turn.agent_heard_as for turn in report.turns) for report in reports)
+
+
+def _verdict(problems: Sequence[str], *, judged: bool) -> list[str]:
     if not problems:
-        return [f"  {styled('OK', 'green', 'bold')}: every question was answered rightly"]
+        how = " rightly" if judged else "; with what, was not judged"
+        return [f"  {styled('OK', 'green', 'bold')}: every question was answered{how}"]
     return [f"  {styled('FAILED', 'red', 'bold')}: {problem}" for problem in problems]
 
 

@@ -79,6 +79,11 @@ def test_summary_has_every_figure_and_the_verdict() -> None:
         assert part in text
 
 
+def test_summary_of_a_call_that_nobody_listened_to_says_so() -> None:
+    unjudged = describe_call(report_call(record(), None, None))
+    assert unjudged[-1] == "  OK: every question was answered; with what, was not judged"
+
+
 def test_summary_of_a_bad_call_names_each_problem() -> None:
     bad = record()
     bad.failures += ["first", "second"]
