@@ -31,7 +31,12 @@ from tools.oavc.stack import Layout, Stack
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.engine, pytest.mark.timeout(180)]
 
 # As config/app.ini, and a second agent whose model another server has.
+# Turns end late: the recogniser behind the wire reads everything again for each guess, and lags on a busy machine.
 CONFIG = """
+[audio]
+endpoint_ms = 900
+silence_timeout_ms = 1500
+
 [session]
 welcome_message = Hello, this is Riverside Bikes. How can I help you?
 system_prompt = You are the receptionist of a bicycle shop. Answer the caller's question in one short sentence.

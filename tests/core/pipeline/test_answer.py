@@ -22,6 +22,8 @@ from tests.support.tool_calling import Step, ToolCallingGenerator
 
 KNOWLEDGE = Knowledge(parse("Q: What does a tandem cost?\nA: A tandem costs 900 euros."))
 DESK = "sip:desk@example.com"
+# What every record has: ids and times hold any digits.
+USUAL_FIELDS = frozenset(vars(logging.makeLogRecord({})))
 EVERYTHING = ["hang_up", "transfer", "send_digits", "look_up"]
 
 
@@ -264,4 +266,6 @@ async def test_no_argument_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
     logged = [record for record in caplog.records if record.name == "core.pipeline.answer"]
     assert {record.getMessage() for record in logged} == {"tool called"}
-    assert not any("987" in str(vars(record)) for record in logged)
+    own = [{name: value for name, value in vars(record).items() if name not in USUAL_FIELDS} for record in logged]
+    assert own
+    assert "987" not in str(own)

@@ -167,7 +167,7 @@ def whisper() -> Transcribe:
 
     def transcribe(pcm: bytes, rate_hz: int) -> str:
         samples = soxr.resample(np.frombuffer(pcm, "<i2").astype(np.float32) / 32768, rate_hz, 16000)
-        segments, _ = model.transcribe(samples, beam_size=1, language="en", without_timestamps=True)
+        segments, _ = model.transcribe(samples, beam_size=1, temperature=0.0, language="en", without_timestamps=True)
         return " ".join(segment.text.strip() for segment in segments)
 
     return transcribe
