@@ -98,7 +98,8 @@ async def test_the_dialled_number_chooses_the_agent(configuration: Path, opensip
         names = [(await answered(process, opensips, called))["agent"] for called in ("sales", "700", "100")]
         lines = await ended(process)
     assert names == ["sales", "openai", "default"]
-    assert [line["agent"] for line in lines if line["message"] == "call ended"] == names
+    # The next call comes while the one before it is still ending.
+    assert sorted(line["agent"] for line in lines if line["message"] == "call ended") == sorted(names)
     [warning] = [line for line in lines if "of this section" in line["message"]]
     assert (warning["section"], warning["ignored"]) == ("openai", "key")
     assert "hush" not in json.dumps(lines)
