@@ -43,7 +43,7 @@ class Core:
         self._settings = settings = configuration.settings
         self._lifecycle = Lifecycle()
         self._pool = ProviderPool()
-        self._voice_activity = VoiceActivity()
+        self._voice_activity = VoiceActivity(realtime=settings[MediaSettings].realtime == "auto")
         self._in_force = ConfigurationInForce(
             configuration, read, lambda briefings: AgentDirectory(briefings, self._pool, self._voice_activity)
         )

@@ -7,7 +7,8 @@ from typing import Literal
 
 # The lowest two: before every normal thread, below whatever the operator sets higher.
 WHEEL_PRIORITY = 2
-# The loops' threads hold the interpreter lock most. While another program has their core, the wheel waits for it.
+# The threads that hold the interpreter lock most: the calls' loop, and the one that hears whether there is speech.
+# While another program has their core, the wheel waits for it.
 LOOP_PRIORITY = 1
 _NICENESS = -10
 

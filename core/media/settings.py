@@ -62,8 +62,8 @@ class MediaSettings(Section):
     rtcp_interval_s: float = key(5.0, unit="s", ge=0.5, le=60, help="Mean time between RTCP reports")
     realtime: Realtime = key(
         "auto",
-        help="Which threads ask for real-time priority, where the system permits it: the pacing wheel's and the"
-        " calls' loop (auto), the wheel's only, or none",
+        help="Which threads ask for real-time priority, where the system permits it: the pacing wheel's, the"
+        " calls' loop and voice activity (auto), the wheel's only, or none",
     )
 
     @model_validator(mode="after")
