@@ -12,7 +12,7 @@ WORD_S = 0.2
 # Kaldi hears the last word only with what follows it.
 LAG_S = 0.3
 MIN_SPEECH_S = 0.1
-PASS_EVERY_S = 0.5
+PASS_EVERY_S = 2.0
 TAIL_S = 0.2
 
 Transcribe = Callable[[bytes, int], str]
