@@ -27,7 +27,7 @@ FIRST, REST = "It is a long story,", "and nobody knows its end."
 ANSWER = f"{FIRST} {REST}"
 # The scripted voice's.
 CHARACTER_MS = 60.0
-STOPPED_WITHIN_S = 3.0
+STOPPED_WITHIN_S = 10.0
 # One for requests, one for asking whether the server is there.
 MAX_KEPT = 2
 
