@@ -9,9 +9,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from core.errors import ConnectorError, Draining, SignallingError
+from core.errors import Draining, SignallingError
 from core.leg import CallHandler, EndReason
 from core.media.plane import MediaPlane
+from core.transports.conversation import converse, either_over
 from core.transports.opensips.audit import Audit
 from core.transports.opensips.dialog import Dialog
 from core.transports.opensips.events import EventSocket, UaSessionEvent
@@ -26,8 +27,6 @@ from services.common import correlation
 
 _log = logging.getLogger(__name__)
 
-# A conversation that does not end with its leg is cancelled after this.
-_HANDLER_GRACE_S = 30.0
 # Late copies of an event must not begin a call that has ended: its key is remembered this long.
 _REMEMBERED_S = 64.0
 _REMEMBERED_MAX = 10_000
@@ -162,11 +161,8 @@ class OpenSipsTransport:
         try:
             async with asyncio.TaskGroup() as call:
                 serving = call.create_task(dialog.serve())
-                conversation = call.create_task(self._converse(leg))
-                await asyncio.wait({serving, conversation}, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.wait({conversation}, timeout=_HANDLER_GRACE_S)
-                if conversation.cancel():
-                    _log.warning("conversation outlived its call")
+                conversation = call.create_task(converse(self._take, leg))
+                await either_over(conversation, serving)
         except Exception:
             # A call's failure ends that call only.
             _log.exception("call failed")
@@ -178,23 +174,13 @@ class OpenSipsTransport:
                 self.orphans.add([dialog.key])
             self._forget(dialog.key)
 
-    async def _converse(self, leg: OpenSipsLeg) -> None:
-        """Runs the handler; however it ends, the dialog ends with it."""
-        try:
-            if self._draining:
-                raise Draining
-            if self._settings.ringing:
-                await leg.dialog.ring()
-            assert self._handler is not None
-            await self._handler(leg)
-        except ConnectorError as error:
-            _log.info("call ended by an error", extra={"reason": str(error)})
-            await leg.reject(error)
-        except Exception as error:
-            _log.exception("conversation failed")
-            await leg.reject(error)
-        finally:
-            await leg.hang_up(EndReason.AGENT_HUNG_UP)
+    async def _take(self, leg: OpenSipsLeg) -> None:
+        if self._draining:
+            raise Draining
+        if self._settings.ringing:
+            await leg.dialog.ring()
+        assert self._handler is not None
+        await self._handler(leg)
 
     def _forget(self, key: str) -> None:
         del self._legs[key]

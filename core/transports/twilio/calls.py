@@ -4,14 +4,12 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from core.errors import ConnectorError
 from core.leg import CallHandler, EndReason
+from core.transports.conversation import converse, either_over
 from core.transports.twilio.leg import TwilioLeg
 from services.common import correlation
 
 _log = logging.getLogger(__name__)
-
-_HANDLER_GRACE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +69,15 @@ class Calls:
                 _log.warning("the call's former leg is still there")
 
     async def _run(self, call: _Call) -> None:
-        leg = call.leg
+        leg, handler = call.leg, self._handler
+        assert handler is not None
         correlation.call_id.set(leg.info.call_id)
         try:
             async with asyncio.TaskGroup() as group:
                 carrying = group.create_task(leg.carry())
                 over = group.create_task(leg.over.wait())
-                conversation = group.create_task(self._converse(leg))
-                await asyncio.wait({over, conversation}, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.wait({conversation}, timeout=_HANDLER_GRACE_S)
-                if conversation.cancel():
-                    _log.warning("conversation outlived its call")
+                conversation = group.create_task(converse(handler, leg))
+                await either_over(conversation, over)
                 over.cancel()
                 carrying.cancel()
         except Exception:
@@ -94,17 +90,3 @@ class Calls:
             finally:
                 del self._calls[leg.info.call_id]
                 call.gone.set()
-
-    async def _converse(self, leg: TwilioLeg) -> None:
-        """Runs the handler; however it ends, the call ends with it."""
-        try:
-            assert self._handler is not None
-            await self._handler(leg)
-        except ConnectorError as error:
-            _log.info("call ended by an error", extra={"reason": str(error)})
-            await leg.reject(error)
-        except Exception as error:
-            _log.exception("conversation failed")
-            await leg.reject(error)
-        finally:
-            await leg.hang_up(EndReason.AGENT_HUNG_UP)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.leg import CallLeg, EndReason
+from core.transports import conversation
 from core.transports.opensips import audit as audit_module
 from core.transports.opensips import orphans as orphans_module
 from core.transports.opensips import subscription as subscription_module
@@ -263,7 +264,7 @@ async def test_stop_hangs_up_refuses_and_unsubscribes(rig: Rig) -> None:
 
 
 async def test_conversation_that_outlives_its_call_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_module, "_HANDLER_GRACE_S", 0.05)
+    monkeypatch.setattr(conversation, "HANDLER_GRACE_S", 0.05)
 
     async def never_mind(leg: CallLeg) -> None:
         await asyncio.get_running_loop().create_future()
