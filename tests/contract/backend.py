@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -88,3 +88,15 @@ def silent_port() -> Iterator[int]:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         yield listening.getsockname()[1]
+
+
+async def leave(pieces: AsyncGenerator[Any, None], how: str) -> None:
+    """Stops reading pieces of which some may still come, as whoever reads them may: by "close" or by "cancel"."""
+    if how == "close":
+        await asyncio.wait_for(pieces.aclose(), WAIT_S)
+    else:
+        waiting = asyncio.ensure_future(anext(pieces))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert waiting.cancelled()

@@ -27,7 +27,7 @@ from services.common.testing import serving
 from services.llm import settings as service_settings
 from services.llm.engines.llama_cpp import LlamaCppEngine
 from services.llm.service import LlmService
-from tests.contract.backend import WAIT_S, Backend, free_port, silent_port, until
+from tests.contract.backend import WAIT_S, Backend, free_port, leave, silent_port, until
 from tests.contract.llm_servers import SERVERS, Served
 from voice_api import llm_pb2, llm_pb2_grpc
 
@@ -300,14 +300,7 @@ async def test_leaving_early_stops_the_work_on_the_other_side(remote: Remote, ho
     pieces = remote.generator.generate(CONVERSATION, PARAMETERS, "s")
     assert await anext(pieces) == ANSWER[0]
     assert remote.servicer.running == 1
-    if how == "close":
-        await pieces.aclose()
-    else:
-        waiting = asyncio.ensure_future(anext(pieces))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        assert waiting.cancelled()
+    await leave(pieces, how)
     await until(lambda: remote.servicer.running == 0)
     assert remote.servicer.cancelled == 1
 

@@ -10,7 +10,7 @@ from core.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from core.providers import readiness
 from core.providers.base import Generated, GenerationParameters, Generator, Message, Tool
 from core.providers.server_text import LEFT_OUT
-from tests.contract.backend import WAIT_S, free_port, silent_port, until
+from tests.contract.backend import WAIT_S, free_port, leave, silent_port, until
 from tests.contract.llm_servers import SERVERS, Served
 from tests.support.standins.script import ANSWER
 
@@ -69,14 +69,7 @@ async def test_leaving_early_stops_the_work_on_the_other_side(served: Served, ho
     pieces = served.generator.generate(CONVERSATION, PARAMETERS, "s")
     assert await anext(pieces) == ANSWER[0]
     assert served.script.running == 1
-    if how == "close":
-        await pieces.aclose()
-    else:
-        waiting = asyncio.ensure_future(anext(pieces))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        assert waiting.cancelled()
+    await leave(pieces, how)
     await until(lambda: served.script.running == 0)
     assert served.script.cancelled == 1
 

@@ -30,7 +30,7 @@ from services.tts.engine import EngineSettings
 from services.tts.engines.piper import PiperEngine
 from services.tts.service import TtsService
 from services.tts.settings import SynthesisSettings
-from tests.contract.backend import WAIT_S, Backend, free_port, silent_port, until
+from tests.contract.backend import WAIT_S, Backend, free_port, leave, silent_port, until
 from tests.support.standins.piper_server import PiperServer
 from tests.support.standins.piper_server import real as real_piper_server
 from voice_api import tts_pb2, tts_pb2_grpc
@@ -294,14 +294,7 @@ async def test_leaving_early_stops_the_work_on_the_other_side(remote: Remote, ho
     pieces = remote.synthesizer.synthesize(TWICE, 8000)
     await anext(pieces)
     assert remote.servicer.running == 1
-    if how == "close":
-        await pieces.aclose()
-    else:
-        waiting = asyncio.ensure_future(anext(pieces))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        assert waiting.cancelled()
+    await leave(pieces, how)
     await until(lambda: remote.servicer.running == 0)
     assert remote.servicer.cancelled == 1
 

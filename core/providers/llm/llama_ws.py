@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from core.errors import ProviderUnavailable
 from core.providers.base import Generated, GenerationParameters, Message, Tool
 from core.providers.llm.attempts import UselessToRepeat, pieces
-from core.providers.llm.warming import ONE_TOKEN, read_through, warming
+from core.providers.llm.warming import warm
 from core.providers.server_text import server_text
 from core.providers.settings import LlmSettings
 from core.providers.web_socket import WebSocketConnection, WebSocketServer
@@ -66,7 +66,7 @@ class LlamaWsGenerator:
 
     async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """One token is asked for: the server then has the opening in its cache."""
-        await read_through(self.generate(warming(messages), ONE_TOKEN, session_id))
+        await warm(self, messages, session_id)
 
     async def end_session(self, session_id: str) -> None:
         """The protocol knows no sessions."""

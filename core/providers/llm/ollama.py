@@ -18,7 +18,7 @@ from core.providers.base import Generated, GenerationParameters, Message, Tool, 
 from core.providers.llm.answer_limit import limit_answer
 from core.providers.llm.attempts import NoWords, UselessToRepeat, pieces
 from core.providers.llm.tool_call_deltas import new_call_id
-from core.providers.llm.warming import ONE_TOKEN, read_through, warming
+from core.providers.llm.warming import warm
 from core.providers.readiness import ReadinessWatch
 from core.providers.server_text import server_text
 from core.providers.settings import LlmSettings
@@ -101,7 +101,7 @@ class OllamaGenerator:
 
     async def warm_up(self, messages: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
         """One token is asked for: a model that was put out of memory is back, with the opening in its cache."""
-        await read_through(self.generate(warming(messages), ONE_TOKEN, session_id, tools))
+        await warm(self, messages, session_id, tools)
 
     async def end_session(self, session_id: str) -> None:
         """The protocol knows no sessions."""

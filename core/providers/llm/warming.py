@@ -1,9 +1,9 @@
-"""What a model is asked so that the beginning of a conversation is in its server's cache."""
+"""A conversation's beginning, put into its server's cache before the first question."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
-from core.providers.base import Generated, GenerationParameters, Message
+from core.providers.base import GenerationParameters, Generator, Message, Tool
 from core.providers.llm.attempts import NoWords
 
 ONE_TOKEN = GenerationParameters(max_tokens=1, temperature=0.0)
@@ -11,13 +11,9 @@ ONE_TOKEN = GenerationParameters(max_tokens=1, temperature=0.0)
 FIRST_WORDS = Message("user", "Hello.")
 
 
-def warming(opening: Sequence[Message]) -> Sequence[Message]:
-    """The opening, with something for the model to answer."""
-    return opening if any(message.role == "user" for message in opening) else (*opening, FIRST_WORDS)
-
-
-async def read_through(answer: AsyncGenerator[Generated, None]) -> None:
-    """Waits for the end of an answer that nobody hears; of a model that thinks, one token is no word."""
+async def warm(generator: Generator, opening: Sequence[Message], session_id: str, tools: Sequence[Tool] = ()) -> None:
+    """Asks for one token, which nobody hears; of a model that thinks, that is no word."""
+    asked = opening if any(message.role == "user" for message in opening) else (*opening, FIRST_WORDS)
     with suppress(NoWords):
-        async for _ in answer:
+        async for _ in generator.generate(asked, ONE_TOKEN, session_id, tools):
             pass

@@ -13,7 +13,7 @@ from core.providers.server_text import LEFT_OUT
 from core.providers.settings import TtsSettings
 from core.providers.tts.piper_ws import PiperWsSettings, PiperWsSynthesizer
 from core.providers.tts.scripted import TONE_HZ, ScriptedSynthesizer
-from tests.contract.backend import WAIT_S, free_port, silent_port, until
+from tests.contract.backend import free_port, leave, silent_port, until
 from tests.contract.test_tts_providers import SENTENCE, TWICE, seconds, spoken
 from tests.support.standins.piper_server import PiperServer
 
@@ -281,14 +281,7 @@ async def test_leaving_early_closes_the_connection_and_so_stops_the_work(
     pieces = provider.synthesize(TWICE, 8000)
     await anext(pieces)
     assert server.running == 1
-    if how == "close":
-        await asyncio.wait_for(pieces.aclose(), WAIT_S)
-    else:
-        waiting = asyncio.ensure_future(anext(pieces))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        assert waiting.cancelled()
+    await leave(pieces, how)
     await until(lambda: server.running == 0)
 
 
